@@ -1,0 +1,278 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""The loop device and kernel partitions of a L{disk_mapping.Mapping}.
+
+The order at detaching matters: a loop device detached before its partitions
+are deleted leaves their nodes behind, and whoever gets its number next cannot
+add his own.
+
+"""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import os
+import pathlib
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ganeti import errors
+
+from . import device_users, loop_device
+from .disk_mapping import Mapping
+from .waiting import wait_until
+
+ClaimFn = Callable[[dict[str, Any]], None]
+
+_NODE_TIMEOUT = 10.0
+_STALE_TIMEOUT = 1.0
+# A lost race costs one attempt, and only if another process won it
+_MAX_ATTEMPTS = 1000
+_TAKEN = frozenset([errno.EBUSY, errno.EWOULDBLOCK, *loop_device.NOT_ATTACHED])
+
+
+def attach_loop(plan: Mapping, claim: ClaimFn) -> Mapping:
+  """Attaches the disk to a loop device that was free and is claimed.
+
+  @return: the plan with its loop device filled in
+  @raise OSError: nothing is attached
+
+  """
+  tried: set[int] = set()
+  mode = os.O_RDONLY if plan.read_only else os.O_RDWR
+  with loop_device.opened(plan.source, mode) as source_fd:
+    for _ in range(_MAX_ATTEMPTS):
+      number = loop_device.next_free(tried)
+      tried.add(number)
+      mapping = _try_attach(
+        plan, loop_device.path_of(number), source_fd, mode, claim
+      )
+      if mapping is not None and _is_clean(mapping):
+        return mapping
+  message = f"no free loop device in {_MAX_ATTEMPTS} attempts"
+  raise errors.BlockDeviceError(message)
+
+
+def _try_attach(
+  plan: Mapping, loop: str, source_fd: int, mode: int, claim: ClaimFn
+) -> Mapping | None:
+  """Claims a loop device and attaches the disk, unless others have it.
+
+  The lock is what makes claims, which may be slow, few: of many processes
+  which find the same device free, one goes on and the others turn to the next.
+  It is also the one by which udev leaves a device alone that somebody is
+  setting up (systemd.io/BLOCK_DEVICE_LOCKING).
+
+  """
+  try:
+    with loop_device.opened(loop, mode) as fd:
+      fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      if loop_device.status(fd) is not None:
+        return None
+      mapping = _on_loop(plan, loop)
+      with _claim_errors():
+        claim(mapping.ToDict())
+      loop_device.attach(
+        fd,
+        source_fd,
+        sector_size=mapping.sector_size,
+        tag=mapping.tag,
+        read_only=mapping.read_only,
+      )
+      return mapping
+  except OSError as err:
+    if err.errno in _TAKEN:
+      return None
+    raise
+
+
+@contextlib.contextmanager
+def _claim_errors() -> Iterator[None]:
+  """Tells the errors of a caller's function from those of a loop device."""
+  try:
+    yield
+  except OSError as err:
+    raise errors.BlockDeviceError(f"its claim failed: {err}") from err
+
+
+def _on_loop(plan: Mapping, loop: str) -> Mapping:
+  partitions = tuple(
+    dataclasses.replace(p, device=loop_device.partition_path(loop, p.number))
+    for p in plan.partitions
+  )
+  return dataclasses.replace(
+    plan,
+    device=loop,
+    loop=loop,
+    partitions=partitions,
+    devno=device_users.devno_of(pathlib.Path(loop).stat().st_rdev),
+  )
+
+
+def _is_clean(mapping: Mapping) -> bool:
+  """Removes partitions left by an earlier user, or gives the device up."""
+  try:
+    if wait_until(lambda: _drop_partitions(mapping.device), _STALE_TIMEOUT):
+      return True
+  except BaseException:
+    _abandon(mapping)
+    raise
+  _abandon(mapping)
+  return False
+
+
+def _abandon(mapping: Mapping) -> None:
+  with loop_device.opened(mapping.device, os.O_RDONLY) as fd:
+    loop_device.detach(fd)
+
+
+def _drop_partitions(disk: str) -> bool:
+  """Deletes the kernel's partitions of a disk; False if one is in use."""
+  numbers = loop_device.partition_numbers(disk)
+  if not numbers:
+    return True
+  try:
+    with loop_device.opened(disk, os.O_RDONLY) as fd:
+      for number in numbers:
+        loop_device.delete_partition(fd, number)
+  except OSError as err:
+    if err.errno == errno.EBUSY:
+      return False
+    raise
+  return True
+
+
+def add_partitions(mapping: Mapping) -> Mapping:
+  """Gives the kernel the partitions of an attached disk.
+
+  @return: the mapping with the partitions' device numbers
+
+  """
+  if not mapping.partitions:
+    return mapping
+  with loop_device.opened(mapping.device, os.O_RDONLY) as fd:
+    for partition in mapping.partitions:
+      loop_device.add_partition(
+        fd, partition.number, partition.start, partition.size
+      )
+  return dataclasses.replace(
+    mapping,
+    partitions=tuple(
+      dataclasses.replace(p, devno=_wait_for_node(p.device))
+      for p in mapping.partitions
+    ),
+  )
+
+
+def _wait_for_node(path: str) -> str:
+  """Waits until the node of a kernel device is there; returns its number."""
+  devno = loop_device.devno_of_partition(path)
+
+  def node_is_there() -> bool:
+    try:
+      status = pathlib.Path(path).stat()
+    except FileNotFoundError:
+      return False
+    return (
+      stat.S_ISBLK(status.st_mode)
+      and device_users.devno_of(status.st_rdev) == devno
+    )
+
+  if not wait_until(node_is_there, _NODE_TIMEOUT):
+    message = (
+      f"the kernel has {path} as device {devno}, but the node did not appear"
+      f" within {_NODE_TIMEOUT:g} seconds; is /dev a devtmpfs?"
+    )
+    raise errors.BlockDeviceError(message)
+  return devno
+
+
+def is_attached(mapping: Mapping) -> bool:
+  """Is the mapping's loop device attached, and by this mapping?"""
+  if mapping.loop is None:
+    return False
+  status = loop_device.status_of(mapping.loop)
+  return status is not None and status.tag == mapping.tag
+
+
+def detach_loop(mapping: Mapping, timeout: float) -> None:
+  """Takes the partitions and the loop device away and waits for it.
+
+  @param timeout: in seconds
+  @raise errors.BlockDeviceError: they are still in use, by whom
+
+  """
+  if not wait_until(lambda: _try_detach(mapping), timeout):
+    users = device_users.describe(devices_of(mapping.device))
+    message = (
+      f"{mapping.loop} is still in use after {timeout:g} seconds:"
+      f" {users or 'no user was found'}"
+    )
+    raise errors.BlockDeviceError(message)
+
+
+def _try_detach(mapping: Mapping) -> bool:
+  """Does what can be done now; returns whether nothing is left.
+
+  Opening exclusively fails while the disk or a partition is mounted, and as
+  long as it lasts nobody can mount one.
+
+  """
+  loop = mapping.loop
+  if loop is None or not is_attached(mapping):
+    return True
+  try:
+    with loop_device.opened(loop, os.O_RDONLY | os.O_EXCL) as fd:
+      status = loop_device.status(fd)
+      if status is None or status.tag != mapping.tag:
+        return True
+      for number in loop_device.partition_numbers(loop):
+        loop_device.delete_partition(fd, number)
+      loop_device.detach(fd)
+  except OSError as err:
+    if err.errno == errno.EBUSY:
+      return False
+    if err.errno not in loop_device.NOT_ATTACHED:
+      raise
+  return not is_attached(mapping)
+
+
+def devices_of(disk: str) -> list[tuple[str, str]]:
+  """Returns path and "MAJ:MIN" of a whole disk and of its partitions."""
+  known = []
+  # What goes away in the meantime is used by nobody
+  with contextlib.suppress(FileNotFoundError):
+    status = pathlib.Path(disk).stat()
+    known.append((disk, device_users.devno_of(status.st_rdev)))
+    for number in loop_device.partition_numbers(disk):
+      path = loop_device.partition_path(disk, number)
+      known.append((path, loop_device.devno_of_partition(path)))
+  return known
