@@ -1,0 +1,441 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""LXCHypervisor: the CamelCase face that Ganeti calls.
+
+Translates and delegates.  Ganeti makes a new object for every RPC, so the
+object keeps nothing and costs nothing.  Methods are grouped and ordered as
+in hv_base.py.
+
+"""
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from ganeti import constants, errors, objects, pathutils, ssconf
+from ganeti.hypervisor import hv_base
+
+from . import (
+  balloon,
+  ended,
+  growth,
+  lxcfiles,
+  nics,
+  params,
+  paramtable,
+  partitions,
+  report,
+  starting,
+  stopping,
+  terminals,
+  translate,
+  verify,
+)
+from .errors import LxcError
+from .host import Host, make_directory
+from .layout import Layout
+from .model import RunState, Usage
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_NO_MIGRATION = (
+  "Live migration of LXC instances is not part of this release of the"
+  " driver; use gnt-instance failover"
+)
+
+_NODE_DAEMON = "ganeti.server.noded"
+
+paramtable.supply_defaults()
+if _NODE_DAEMON in sys.modules:
+  # It forks for each request, and what a child imports is imported anew by
+  # the next one: 18 ms of each start and stop (devel/bench).
+  partitions.preload()
+
+
+class InstanceInfo(NamedTuple):
+  """The tuple of GetInstanceInfo, in Ganeti's order.
+
+  @ivar id: process 1 of the guest as the node numbers it, or -1
+  @ivar memory: the current limit, in MiB
+  @ivar times: CPU time used, in seconds
+
+  """
+
+  name: str
+  id: int
+  memory: int
+  vcpus: int
+  state: int
+  times: int
+
+
+def local_host() -> Host:
+  """This node, with the directories of this Ganeti."""
+  return Host(
+    layout=Layout.below(
+      pathutils.DATA_DIR,
+      pathutils.RUN_DIR,
+      pathutils.LOG_DIR,
+      pathutils.CONF_DIR,
+    )
+  )
+
+
+def _as_hypervisor_error(method: _F) -> _F:
+  """Whatever goes wrong leaves the driver as a HypervisorError.
+
+  Ganeti's backend handles no other kind properly: it would leave the
+  links of the instance's disks, or make a whole node look dead.
+
+  """
+
+  @functools.wraps(method)
+  def wrapper(*args: Any, **kwargs: Any) -> Any:
+    try:
+      return method(*args, **kwargs)
+    except errors.HypervisorError:
+      raise
+    except LxcError as err:
+      logging.warning("LXC: %s", err)
+      raise errors.HypervisorError(str(err)) from err
+    except Exception as err:
+      logging.exception("LXC: unexpected")
+      raise errors.HypervisorError(
+        f"{method.__name__} failed: {err!r} (see the node daemon's log)"
+      ) from err
+
+  return wrapper  # type: ignore[return-value]
+
+
+class LXCHypervisor(hv_base.BaseHypervisor):
+  """LXC containers as instances of a Ganeti cluster."""
+
+  PARAMETERS = paramtable.PARAMETERS
+  ANCILLARY_FILES: ClassVar[list[str]] = []
+  ANCILLARY_FILES_OPT: ClassVar[list[str]] = []
+  CAN_MIGRATE = False
+
+  def __init__(
+    self,
+    _host: Host | None = None,
+    _storage: partitions.Partitions | None = None,
+  ) -> None:
+    hv_base.BaseHypervisor.__init__(self)
+    self._host = _host or local_host()
+    self._given_storage = _storage
+
+  @property
+  def _storage(self) -> partitions.Partitions:
+    return self._given_storage or partitions.Kpartx()
+
+  # Lifecycle
+
+  @_as_hypervisor_error
+  def StartInstance(
+    self, instance: Any, block_devices: Any, startup_paused: Any
+  ) -> Any:
+    """Starts an instance; on failure nothing of it is left."""
+    wanted = params.parse(instance.hvparams)
+    params.check_within_cluster(wanted, _cluster_hvparams())
+    request = translate.start_request(
+      self._host,
+      instance=instance,
+      block_devices=block_devices,
+      networks=[_network_env(nic) for nic in instance.nics],
+      params=wanted,
+      memory_mib=self._InstanceStartupMemory(instance),
+      ifup=_ifup_script(self._host, instance),
+      paused=bool(startup_paused),
+    )
+    starting.start(self._host, self._storage, request)
+
+  @_as_hypervisor_error
+  def VerifyInstance(self, instance: Any) -> Any:
+    """Whether all that a running instance needs in /run is there."""
+    return self._host.layout.instance(instance.name).console_log.exists()
+
+  @_as_hypervisor_error
+  def RestoreInstance(self, instance: Any, block_devices: Any) -> Any:
+    """Makes anew what was lost from /run."""
+    # The monitor goes on writing to a console log that was removed, and
+    # turns to this one when it next rotates the log.
+    make_directory(self._host.layout.run_dir, 0o750)
+    self._host.layout.instance(instance.name).console_log.touch(0o600)
+
+  @_as_hypervisor_error
+  def StopInstance(
+    self,
+    instance: Any,
+    force: Any = False,
+    retry: Any = False,
+    name: Any = None,
+    timeout: Any = None,
+  ) -> Any:
+    """Asks an instance to stop, or kills it.
+
+    Three forms: soft with a timeout, forced, and forced by name alone
+    (from ganeti-watcher on a node that is offline).
+
+    """
+    name = name or instance.name
+    if force:
+      stopping.hard_stop(self._host, self._storage, name)
+    else:
+      stopping.soft_stop(
+        self._host,
+        name,
+        retry=retry,
+        timeout_s=constants.DEFAULT_SHUTDOWN_TIMEOUT
+        if timeout is None
+        else timeout,
+      )
+
+  @_as_hypervisor_error
+  def CleanupInstance(self, instance_name: Any) -> Any:
+    """Takes away what is left of an instance that does not run."""
+    stopping.clean_up_stopped(self._host, self._storage, instance_name)
+
+  @_as_hypervisor_error
+  def RebootInstance(self, instance: Any) -> Any:
+    """Has the guest reboot itself."""
+    stopping.soft_reboot(self._host, instance.name)
+
+  # Monitoring
+
+  @_as_hypervisor_error
+  def ListInstances(self, hvparams: Any = None) -> Any:
+    """The names of the instances that run here."""
+    return report.running_names(self._host)
+
+  @_as_hypervisor_error
+  def GetInstanceInfo(self, instance_name: Any, hvparams: Any = None) -> Any:
+    """Figures of one instance, None if there is nothing of it."""
+    usage = report.usage(self._host, instance_name)
+    if usage is not None:
+      return _info(usage)
+    if ended.by_itself(self._host, instance_name):
+      return _down(instance_name)
+    return None
+
+  @_as_hypervisor_error
+  def GetAllInstancesInfo(self, hvparams: Any = None) -> Any:
+    """Figures of all instances, those that halted by themselves included."""
+    found = [_info(usage) for usage in report.all_usage(self._host)]
+    running = {info.name for info in found}
+    halted = (n for n in ended.names(self._host) if n not in running)
+    found += [_down(n) for n in halted if ended.by_itself(self._host, n)]
+    return found
+
+  @_as_hypervisor_error
+  def GetNodeInfo(self, hvparams: Any = None) -> Any:
+    """Memory in MiB and CPUs of the node."""
+    return report.node_info(self._host)
+
+  @classmethod
+  def GetInstanceConsole(
+    cls,
+    instance: Any,
+    primary_node: Any,
+    node_group: Any,
+    hvparams: Any,
+    beparams: Any,
+  ) -> Any:
+    """The command that connects to the instance's console."""
+    ndparams = node_group.FillND(primary_node)
+    return objects.InstanceConsole(
+      instance=instance.name,
+      kind=constants.CONS_SSH,
+      host=primary_node.name,
+      port=ndparams.get(constants.ND_SSH_PORT),
+      user=constants.SSH_CONSOLE_USER,
+      command=[*terminals.main_program(), instance.name],
+    )
+
+  # Verification
+
+  @_as_hypervisor_error
+  def Verify(self, hvparams: Any = None) -> Any:
+    """What this node lacks, None if nothing."""
+    wanted = hvparams or {}
+    extra = str(wanted.get(constants.HV_LXC_EXTRA_CGROUPS) or "")
+    found = [str(p) for p in verify.problems(self._host, extra_cgroups=extra)]
+    if wanted and not hasattr(hv_base.BaseHypervisor, "AssessParameters"):
+      # Ganeti 3.0 has no other place for advice.
+      found += params.advice(wanted)
+    return self._FormatVerifyResults(found)
+
+  @classmethod
+  def GetAncillaryFiles(cls) -> Any:
+    """No file has to be the same on all nodes."""
+    return (cls.ANCILLARY_FILES, cls.ANCILLARY_FILES_OPT)
+
+  @classmethod
+  @_as_hypervisor_error
+  def CheckParameterSyntax(cls, hvparams: Any) -> Any:
+    """Checks parameters without looking at the node."""
+    filled = paramtable.filled(hvparams)
+    super().CheckParameterSyntax(filled)
+    params.parse(filled)
+
+  @classmethod
+  @_as_hypervisor_error
+  def ValidateParameters(cls, hvparams: Any) -> Any:
+    """Checks parameters on the node."""
+    filled = paramtable.filled(hvparams)
+    super().ValidateParameters(filled)
+    # Whether an instance goes beyond the cluster is checked at its start:
+    # this is also called for the cluster's own new values, and nothing
+    # tells the two apart.
+    params.check_on_node(local_host(), params.parse(filled))
+
+  @classmethod
+  def AssessParameters(cls, hvparams: Any) -> Any:
+    """Advice about parameters that are valid."""
+    return params.advice(hvparams)
+
+  # Migration
+
+  def MigrationInfo(self, instance: Any) -> Any:
+    """Refused before anything is changed."""
+    raise errors.HypervisorError(_NO_MIGRATION)
+
+  def AcceptInstance(self, instance: Any, info: Any, target: Any) -> Any:
+    """Refused, see L{MigrationInfo}."""
+    raise errors.HypervisorError(_NO_MIGRATION)
+
+  def MigrateInstance(
+    self, cluster_name: Any, instance: Any, target: Any, live: Any
+  ) -> Any:
+    """Refused, see L{MigrationInfo}."""
+    raise errors.HypervisorError(_NO_MIGRATION)
+
+  def GetMigrationStatus(self, instance: Any) -> Any:
+    """There never is a migration under way."""
+    return objects.MigrationStatus(status=constants.HV_MIGRATION_FAILED)
+
+  def FinalizeMigrationSource(
+    self, instance: Any, success: Any, live: Any
+  ) -> Any:
+    """Nothing to undo: the instance runs on."""
+
+  def FinalizeMigrationDst(self, instance: Any, info: Any, success: Any) -> Any:
+    """Nothing to undo: nothing was begun."""
+
+  # Resources of a running instance
+
+  @_as_hypervisor_error
+  def BalloonInstanceMemory(self, instance: Any, mem: Any) -> Any:
+    """Sets the memory limit, in MiB."""
+    balloon.set_memory(self._host, instance.name, int(mem))
+    lxcfiles.keep_memory(self._host, instance.name, int(mem))
+
+  @_as_hypervisor_error
+  def ResizeDisk(self, instance: Any, disk: Any, new_size: Any) -> Any:
+    """Lets a running guest use what its disk has grown by.
+
+    @param new_size: in bytes
+
+    """
+    growth.grow(self._host, self._storage, instance.name, disk.uuid)
+
+  def HotplugSupported(self, instance: Any) -> Any:
+    """No device can be added to a running container yet.
+
+    Ganeti 3.1 asks at every change of devices and then makes the change
+    for the next start.
+
+    """
+    raise errors.HotplugError(
+      "a running LXC instance keeps its devices, a change of them takes"
+      " effect at its next start"
+    )
+
+  # The node
+
+  @classmethod
+  def PowercycleNode(cls, hvparams: Any = None) -> Any:
+    """Resets the node at once."""
+    # BaseHypervisor.LinuxPowercycle calls close() on a number.
+    try:
+      fd = os.open("/proc/sysrq-trigger", os.O_WRONLY)
+      try:
+        os.write(fd, b"b")
+      finally:
+        os.close(fd)
+    except OSError:
+      logging.exception("Cannot reset the node by sysrq")
+      local_host().run(["reboot", "-n", "-f"])
+
+
+def _info(usage: Usage) -> InstanceInfo:
+  state = hv_base.HvInstanceState
+  return InstanceInfo(
+    name=usage.name,
+    id=usage.init_pid,
+    memory=usage.memory_mib,
+    vcpus=usage.vcpus,
+    state=state.RUNNING if usage.state is RunState.RUNNING else state.SHUTDOWN,
+    times=usage.cpu_seconds,
+  )
+
+
+def _down(name: str) -> InstanceInfo:
+  return InstanceInfo(name, -1, 0, 0, hv_base.HvInstanceState.SHUTDOWN, 0)
+
+
+def _cluster_hvparams() -> dict[str, str] | None:
+  """The cluster's own parameters, as far as this node was told them."""
+  try:
+    found: dict[str, str] = ssconf.SimpleStore().GetHvparamsForHypervisor(
+      constants.HT_LXC
+    )
+  except (errors.GenericError, OSError, ValueError):
+    logging.warning("The cluster's LXC parameters cannot be read from ssconf")
+    return None
+  return found
+
+
+def _network_env(nic: Any) -> dict[str, str] | None:
+  if not nic.network:
+    return None
+  env: dict[str, str] = objects.Network.FromDict(nic.netinfo).HooksDict()
+  return env
+
+
+def _ifup_script(host: Host, instance: Any) -> nics.IfupScript:
+  paths = host.layout.instance(instance.name, instance.uuid)
+  return nics.IfupScript(
+    path=Path(pathutils.KVM_IFUP),
+    override=Path(pathutils.CONF_DIR) / "kvm-vif-bridge",
+    log=paths.log_file,
+  )

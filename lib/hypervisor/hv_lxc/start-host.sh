@@ -1,0 +1,93 @@
+#!/bin/sh
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+# lxc.hook.start-host: run by LXC's monitor on the host, at every start
+# and at every reboot by the guest itself, when the container is set up and
+# its init does not run yet.  The guest's /dev is still the tmpfs that LXC
+# made, so nothing below it is the guest's doing.
+#
+# Instructions, one a line, from the file "start-host.conf" beside this one:
+#   ptys N                        raise devpts' limit (see below)
+#   node KIND MAJ MIN MODE PATH   make a device node below /dev
+#   link TARGET PATH              make a symbolic link below /dev
+#   try FILE VALUE                write to a file; that it fails is expected
+#   write FILE VALUE              write to a file
+#   hold FREEZER VALUE            freeze the guest at its first instruction
+#
+# ptys: lxc.pty.max=1 makes liblxc take the console's pty from the host's
+# devpts, which is the only kind of console that a checkpoint can restore
+# (lxc_terminal_create, LXC 5 to 7); the guest needs more than one, though.
+
+home=${0%/*}
+dev=/proc/$LXC_PID/root/dev
+umask 0
+set -e
+
+fail() {
+  echo "start-host: $*" >&2
+  exit 1
+}
+
+while read -r word a b c d e; do
+  case $word in
+    ptys)
+      mount -N "$LXC_PID" -i -n -t devpts -o \
+        "remount,gid=5,mode=620,ptmxmode=666,max=$a" devpts /dev/pts ||
+        fail "cannot raise the number of ptys"
+      ;;
+    node)
+      case $e in */*) mkdir -p -m 755 "$dev/${e%/*}" ;; esac
+      [ -e "$dev/$e" ] || mknod -m "$d" "$dev/$e" "$a" "$b" "$c" ||
+        fail "cannot make /dev/$e"
+      ;;
+    link)
+      ln -sfn "$a" "$dev/$b"
+      ;;
+    try)
+      { echo "$b" >"$a"; } 2>/dev/null || true
+      ;;
+    write)
+      { echo "$b" >"$a"; } || fail "cannot write $b to $a"
+      ;;
+    hold)
+      # Only once: not again when the guest reboots itself.
+      [ -e "$home/hold" ] || continue
+      rm -f "$home/hold"
+      rm -f "$home/held"
+      mkfifo "$home/held"
+      setsid python3 -I "$home/hold.py" "$LXC_PID" "$a" "$b" \
+        >"$home/held" 2>"$home/hold.err" </dev/null &
+      read -r answer <"$home/held" || answer=
+      rm -f "$home/held"
+      [ "$answer" = ready ] || fail "cannot hold the guest"
+      ;;
+  esac
+done <"$home/start-host.conf"
+exit 0

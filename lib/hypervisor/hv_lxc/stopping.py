@@ -1,0 +1,323 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""Stop, and take away all that was there for an instance.
+
+L{clean_up} works from the instance's name alone and from any state that a
+killed process can have left; a failed start is undone by it too, so that
+there is one way back, and it is walked all the time.
+
+"""
+
+import contextlib
+import logging
+import os
+import select
+from collections.abc import Callable
+from pathlib import Path
+
+from . import (
+  cgroup,
+  disks,
+  freezer,
+  hierarchies,
+  lxccli,
+  mounts,
+  nic_links,
+  record,
+)
+from .errors import Failed, Incomplete, Refused
+from .guests import MANNERS, Manners, kind_of
+from .hierarchies import Hierarchies
+from .host import Host, forget_lock, locked, wait_until
+from .layout import InstancePaths
+from .nics import NicRecord
+from .partitions import Partitions
+from .record import Phase, Record
+
+LOCK_TIMEOUT_S = 120.0
+# Ganeti gives up on a stop's RPC after 900 s; it asks again, with "retry",
+# while the instance runs and its own timeout has not passed.
+_MAX_SOFT_WAIT_S = 600.0
+_KILL_TIMEOUT_S = 20.0
+_REBOOT_TIMEOUT_S = 90.0
+_CAP_SYS_BOOT = 22
+_COMMAND_TIMEOUT_S = 20.0
+
+
+def soft_stop(host: Host, name: str, *, retry: bool, timeout_s: float) -> None:
+  """Asks a guest to shut down and waits for its end.
+
+  A guest that does not obey is no error: Ganeti kills it afterwards.
+
+  @param retry: it was asked already, so just wait
+  @param timeout_s: how long to wait at the most, in seconds
+
+  """
+  groups = hierarchies.find(host)
+  if not cgroup.is_running(groups, name):
+    forget_end(host, name)
+    return
+  with locked(host, name, LOCK_TIMEOUT_S):
+    _note_stopping(host, name)
+    if not retry:
+      _let_run(groups, name)
+      _ask(host, groups, name)
+  limit = min(timeout_s, _MAX_SOFT_WAIT_S)
+  if not wait_for_end(groups, name, limit):
+    logging.warning("Instance %s did not shut down within %d s", name, limit)
+
+
+def _let_run(groups: Hierarchies, name: str) -> None:
+  """A paused guest cannot answer a request."""
+  if freezer.is_frozen(groups, name):
+    freezer.thaw(groups, name)
+
+
+def _ask(host: Host, groups: Hierarchies, name: str) -> None:
+  command = _manners(host, groups, name).halt_command
+  if command:
+    argv = lxccli.attach_argv(host, name, *command)
+    answer = host.run(argv, timeout_s=_COMMAND_TIMEOUT_S)
+    if not answer.failed:
+      return
+    logging.info("Instance %s: %s", name, answer.evidence())
+  result = lxccli.ask_to_stop(host, name)
+  if result.failed:
+    logging.warning("Instance %s: %s", name, result.evidence())
+
+
+def _manners(host: Host, groups: Hierarchies, name: str) -> Manners:
+  init = cgroup.init_pid(host, groups, name)
+  try:
+    program = (host.proc / str(init) / "exe").readlink().name
+  except OSError:
+    program = ""
+  return MANNERS[kind_of(program)]
+
+
+def hard_stop(host: Host, storage: Partitions, name: str) -> None:
+  """Kills a guest and takes away what was there for it.
+
+  @raise Incomplete: something of it is left
+
+  """
+  with locked(host, name, LOCK_TIMEOUT_S):
+    _note_stopping(host, name)
+    kill(host, name)
+    clean_up(host, storage, name)
+
+
+def kill(host: Host, name: str) -> None:
+  """Kills all processes of an instance, its monitor included.
+
+  @raise Incomplete: some do not die
+
+  """
+  groups = hierarchies.find(host)
+  if not cgroup.is_running(groups, name):
+    return
+  result = lxccli.kill(host, name)
+  if not result.failed and wait_for_end(groups, name, _KILL_TIMEOUT_S):
+    return
+  logging.warning(
+    "Instance %s: killing its control group, since %s",
+    name, result.evidence(),
+  )  # fmt: skip
+  cgroup.kill(host, groups, name)
+
+
+def wait_for_end(groups: Hierarchies, name: str, timeout_s: float) -> bool:
+  """Waits until nothing of an instance runs; False when time is up.
+
+  The monitor is the last process of a container, so its end is waited for
+  by a process descriptor, which wakes up at once.
+
+  """
+  with contextlib.ExitStack() as stack:
+    poller = select.poll()
+    for pid in cgroup.monitor_pids(groups, name):
+      with contextlib.suppress(ProcessLookupError):
+        fd = os.pidfd_open(pid)
+        stack.callback(os.close, fd)
+        poller.register(fd, select.POLLIN)
+        poller.poll(max(0.0, timeout_s) * 1000)
+        poller.unregister(fd)
+  return wait_until(lambda: not cgroup.is_running(groups, name), 0.5)
+
+
+def _note_stopping(host: Host, name: str) -> None:
+  paths = host.layout.instance(name)
+  noted = record.load_or_none(host, paths)
+  if noted is not None:
+    record.save(paths, noted.in_phase(Phase.STOPPING))
+
+
+def forget_end(host: Host, name: str) -> None:
+  """An instance that ended by itself counts as stopped from now on."""
+  _note_stopping(host, name)
+  host.layout.instance(name).ended.unlink(missing_ok=True)
+
+
+def soft_reboot(host: Host, name: str) -> None:
+  """Has a guest reboot itself and waits until it did.
+
+  @raise Refused: it does not run, or it may not reboot
+  @raise Failed: it did not
+
+  """
+  groups = hierarchies.find(host)
+  old = cgroup.init_pid(host, groups, name)
+  if old is None:
+    raise Refused(
+      f"Instance {name} does not run",
+      remedy=f"start it with gnt-instance startup {name}",
+    )
+  _check_may_reboot(host, name, old)
+  _let_run(groups, name)
+  result = lxccli.ask_to_reboot(host, name)
+
+  def rebooted() -> bool:
+    new = cgroup.init_pid(host, groups, name)
+    return new is not None and new != old
+
+  if not wait_until(rebooted, _REBOOT_TIMEOUT_S):
+    raise Failed(
+      f"Instance {name} did not reboot within {_REBOOT_TIMEOUT_S:.0f} s",
+      evidence=result.evidence(),
+      remedy="use gnt-instance reboot --type=hard",
+    )
+
+
+def _check_may_reboot(host: Host, name: str, init: int) -> None:
+  """A guest without CAP_SYS_BOOT would halt when it tries to reboot."""
+  if cgroup.has_capability(host, init, _CAP_SYS_BOOT):
+    return
+  raise Refused(
+    f"Instance {name} cannot reboot itself: its parameter drop_capabilities"
+    " contains sys_boot",
+    remedy=f"take it out with gnt-instance modify -H drop_capabilities=..."
+    f" {name} and start the instance anew, or use gnt-instance reboot"
+    " --type=hard",
+  )
+
+
+def clean_up_stopped(host: Host, storage: Partitions, name: str) -> None:
+  """Ganeti's CleanupInstance: for an instance that does not run.
+
+  @raise Incomplete: something is left
+
+  """
+  with locked(host, name, LOCK_TIMEOUT_S):
+    if cgroup.is_running(hierarchies.find(host), name):
+      logging.warning("Instance %s runs; nothing is taken away", name)
+      return
+    clean_up(host, storage, name)
+    forget_lock(host, name)
+
+
+def clean_up(host: Host, storage: Partitions, name: str) -> None:
+  """Takes away all that is there for an instance; it must not run.
+
+  Each part is tried whatever happened to the one before.
+
+  @raise Incomplete: something is left; it can be tried again
+
+  """
+  paths = host.layout.instance(name)
+  noted = record.load_or_none(host, paths)
+  left: list[str] = []
+  parts: tuple[Callable[[], None], ...] = (
+    lambda: cgroup.remove(host, hierarchies.find(host), name),
+    lambda: _release_nics(host, noted),
+    lambda: _release_disks(host, storage, paths, noted),
+  )
+  for part in parts:
+    try:
+      part()
+    except Exception as err:
+      logging.warning("Instance %s: %s", name, err, exc_info=True)
+      left.append(str(err))
+  # The record goes last: what is left now can only be found by it.
+  if not left:
+    try:
+      remove_home(paths)
+    except OSError as err:
+      left.append(str(err))
+  if left:
+    raise Incomplete(
+      f"Not everything of instance {name} could be taken away",
+      evidence="; ".join(left),
+      remedy=f"stop it again with gnt-instance shutdown {name}",
+    )
+
+
+def _release_nics(host: Host, noted: Record | None) -> None:
+  records = []
+  for entry in noted.nics if noted else ():
+    try:
+      records.append(NicRecord.from_dict(entry))
+    except ValueError as err:
+      # Of another release; its interface has gone with the container.
+      logging.warning("A NIC's record is passed over: %s", err)
+  nic_links.teardown(host, records)
+
+
+def _release_disks(
+  host: Host, storage: Partitions, paths: InstancePaths, noted: Record | None
+) -> None:
+  # Without a record (a damaged one, a package upgrade) mounts are found by
+  # their place.
+  mounts.unmount_all(host, paths.home)
+  for disk in reversed(noted.disks if noted else ()):
+    disks.release(host, storage, disk)
+
+
+def remove_home(paths: InstancePaths) -> None:
+  """Removes the instance's directory, never anything mounted in it.
+
+  Directories are removed by rmdir(2) alone, which fails on a mount point
+  and on anything that is not empty, and before the record is.
+
+  @raise OSError: something is mounted there, or something is not ours
+
+  """
+  for directory in (paths.disks, paths.home):
+    if directory.is_symlink() or not directory.is_dir():
+      continue
+    for entry in sorted(directory.iterdir(), key=_is_file):
+      if _is_file(entry):
+        entry.unlink()
+      else:
+        entry.rmdir()
+    directory.rmdir()
+
+
+def _is_file(path: Path) -> bool:
+  return path.is_symlink() or not path.is_dir()
