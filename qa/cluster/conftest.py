@@ -1,0 +1,94 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""Every story begins with an empty cluster and must leave nothing behind."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from cluster import leaks
+from cluster.cluster import Cluster, of_environment, together
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+  item: pytest.Item,
+) -> Iterator[None]:
+  """Lets the fixture below know how the test went."""
+  outcome = yield
+  report = outcome.get_result()
+  if report.when == "call":
+    item.stash[_FAILED] = report.failed
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[tuple[Cluster, leaks.TwoAtOnce]]:
+  """The lab named by GANETI_LAB, watched all the time."""
+  found = of_environment()
+  watch = leaks.TwoAtOnce(found.nodes)
+  watch.start()
+  yield found, watch
+  watch.stop()
+
+
+def _remove_all(cluster: Cluster) -> None:
+  options = ("-f", "--ignore-failures", "--shutdown-timeout=0")
+  together(
+    *(
+      lambda name=name: cluster.gnt("instance", "remove", *options, name)
+      for name in cluster.names()
+    )
+  )
+
+
+@pytest.fixture
+def cluster(
+  lab: tuple[Cluster, leaks.TwoAtOnce], request: pytest.FixtureRequest
+) -> Iterator[Cluster]:
+  """The cluster; afterwards nothing of the test may be left."""
+  found, watch = lab
+  _remove_all(found)
+  found.used = 0
+  watch.seen.clear()
+  leak_watch = leaks.Watch(found)
+  begin = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+  try:
+    yield found
+  finally:
+    failed = request.node.stash.get(_FAILED, True)
+    if failed:
+      print(leaks.evidence(found.nodes, begin))
+    leak_watch.learn_disks()
+    _remove_all(found)
+    complaints = leak_watch.complaints()
+    complaints += [f"ran on two nodes at once: {n}" for n in watch.seen]
+    assert not complaints, "\n".join(complaints)

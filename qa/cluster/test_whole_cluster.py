@@ -1,0 +1,231 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""What concerns the cluster as a whole: verify, modify, other containers."""
+
+import json
+import pathlib
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from cluster.cluster import Cluster, Node, wait_for
+
+# The kernel of a lab's nodes: /proc/sysrq-trigger is not there for Ganeti.
+_KNOWN = "/proc/sysrq-trigger"
+# Files that the defaults of KVM's parameters name.
+_KVM = ("/usr/bin/kvm", "/boot/vmlinuz-3-kvmU")
+_LAB = pathlib.Path(__file__).resolve().parents[1] / "lab"
+
+
+def _problems(cluster: Cluster) -> list[str]:
+  """What gnt-cluster verify complains about, but for what is known."""
+  out = cluster.master.try_run("gnt-cluster", "verify").output
+  assert "Traceback" not in out, out
+  return [
+    line.partition(" - ")[2]
+    for line in out.splitlines()
+    if ("ERROR" in line or "WARNING" in line) and _KNOWN not in line
+  ]
+
+
+def test_verify_is_clean_with_instances(cluster: Cluster) -> None:
+  assert _problems(cluster) == []
+  cluster.add_all({"on": cluster.nodes[0]}, {"on": cluster.nodes[1]}, {
+    "more": ("--no-start",)})  # fmt: skip
+  assert _problems(cluster) == []
+
+
+@pytest.fixture
+def foreign(cluster: Cluster) -> Iterator[Node]:
+  """A container of the node's administrator, running on node1."""
+  node = cluster.master
+  node.sh(
+    """
+    mkdir -p /var/lib/lxc/foreign/rootfs/bin /var/lib/lxc/foreign/rootfs/sbin
+    cd /var/lib/lxc/foreign
+    mkdir -p rootfs/proc rootfs/sys rootfs/dev rootfs/etc
+    image=$(mktemp -d)
+    debugfs -R "dump /bin/busybox rootfs/bin/busybox" \\
+      /var/cache/ganeti-lxc-lab/guests/busybox/root.ext4 2>/dev/null
+    rmdir "$image"
+    chmod 755 rootfs/bin/busybox
+    ln -sf busybox rootfs/bin/sh
+    printf '#!/bin/busybox sh\\nexec /bin/busybox sleep 100000\\n' \\
+      >rootfs/sbin/init
+    chmod 755 rootfs/sbin/init
+    cat >config <<END
+lxc.uts.name = foreign
+lxc.rootfs.path = dir:/var/lib/lxc/foreign/rootfs
+lxc.net.0.type = empty
+lxc.mount.auto = proc sys
+END
+    lxc-start -n foreign -d
+    lxc-wait -n foreign -s RUNNING -t 10
+    """
+  )
+  try:
+    yield node
+  finally:
+    node.sh(
+      "lxc-stop -k -n foreign; rm -rf /var/lib/lxc/foreign"
+      " /run/lxc/lock/var/lib/lxc; find /sys/fs/cgroup -depth -type d"
+      " -name 'lxc.*foreign*' -exec rmdir {} \\; || true"
+    )
+
+
+def test_a_foreign_container_is_no_business_of_ours(
+  cluster: Cluster, foreign: Node
+) -> None:
+  instance = cluster.add()
+  assert _problems(cluster) == []
+  assert "foreign" not in cluster.gnt("instance", "list", "-o", "name,status")
+  instance.gnt("remove", "-f")
+  assert "RUNNING" in foreign.run("lxc-info", "-n", "foreign", "-s")
+
+
+def test_verify_bears_leftovers(cluster: Cluster) -> None:
+  """Remains of a container below our directory and in our cgroups."""
+  node = cluster.master
+  left = "/var/lib/ganeti/lxc/gone.lab"
+  group = "/sys/fs/cgroup/pids/ganeti-lxc/gone.lab/payload"
+  node.sh(f"mkdir -p {left}/rootfs {group}; echo garbage >{left}/record.json")
+  try:
+    assert _problems(cluster) == []
+    assert "gone.lab" not in cluster.gnt("instance", "list", "-o", "name")
+  finally:
+    node.sh(
+      f"rm {left}/record.json; rmdir {left}/rootfs {left} {group} {group}/.."
+      " || rmdir /sys/fs/cgroup/pids/ganeti-lxc/gone.lab || true"
+    )
+
+
+def test_another_hypervisor_beside_ours(cluster: Cluster) -> None:
+  """The literal sequence of the manual."""
+  for node in cluster.nodes:
+    # KVM's parameters are checked against the node's files.
+    for path in _KVM:
+      text = "#!/bin/sh\necho QEMU emulator version 7.2.0\n"
+      node.write(path, text, "755")
+  try:
+    cluster.gnt(
+      "cluster", "modify", "--enabled-hypervisors=kvm,lxc",
+      "--nic-parameters", "mode=bridged,link=br0",
+    )  # fmt: skip
+    # Complaints about a missing qemu are kvm's own.
+    ours = [line for line in _problems(cluster) if "lxc" in line.lower()]
+    assert ours == []
+    instance = cluster.instance()
+    argv = instance.add_argv()
+    argv[argv.index("-H") + 1] = "lxc"
+    cluster.gnt("instance", *argv)
+    assert instance.status == "running"
+    instance.gnt("remove", "-f")
+  finally:
+    cluster.gnt("cluster", "modify", "--enabled-hypervisors=lxc")
+    for node in cluster.nodes:
+      node.run("rm", *_KVM)
+
+
+def test_advice_about_the_stock_capabilities(cluster: Cluster) -> None:
+  stock = r"mac_override\,sys_boot\,sys_module\,sys_time\,sys_admin"
+  ours = (
+    r"mac_admin\,mac_override\,sys_admin\,sys_module\,sys_rawio\,sys_time"
+    r"\,syslog\,bpf\,perfmon"
+  )
+  with cluster.modified(
+    "-H", f"lxc:drop_capabilities={stock}",
+    back=("-H", f"lxc:drop_capabilities={ours}"),
+  ):  # fmt: skip
+    out = cluster.master.try_run("gnt-cluster", "verify").output
+    assert "sys_boot" in out
+    instance = cluster.add()
+    assert instance.status == "running"
+
+
+def test_a_hidden_command_is_told_by_verify(cluster: Cluster) -> None:
+  node = cluster.nodes[1]
+  node.sh("mv /usr/bin/lxc-start /usr/bin/lxc-start.hidden")
+  try:
+    problems = _problems(cluster)
+  finally:
+    node.sh("mv /usr/bin/lxc-start.hidden /usr/bin/lxc-start")
+  assert any("lxc-start" in p and node.host_name in p for p in problems)
+  assert not any(cluster.master.host_name in p for p in problems)
+
+
+def test_plain_migrate_says_that_it_is_not_there(cluster: Cluster) -> None:
+  instance = cluster.add()
+  home = instance.node
+  init = instance.init_pid()
+  said = instance.refused("migrate", "-f")
+  assert "KeyError" not in said
+  assert "igrat" in said
+  assert instance.node == home
+  assert instance.init_pid() == init
+  assert instance.status == "running"
+  log = cluster.master.sh("tail -n 200 /var/log/ganeti/jobs.log")
+  assert "KeyError" not in log
+
+
+@pytest.mark.timeout(900)
+def test_a_cluster_of_the_stock_driver_goes_on(cluster: Cluster) -> None:
+  """Initialised with Ganeti's own driver; then ours is installed."""
+  name = f"{cluster.lab}-stock"
+
+  def lab(*argv: str) -> str:
+    done = subprocess.run(
+      ["/usr/bin/python3", str(_LAB), "--name", name, *argv],
+      capture_output=True,
+      text=True,
+      timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+  lab("down")
+  try:
+    lab("up", "--no-driver", "--nodes", "1")
+    node = Node(name, "node1")
+    script = 'print(open("/var/lib/ganeti/config.data").read())'
+    stored = json.loads(node.python(script))
+    assert "migration_mode" not in stored["cluster"]["hvparams"]["lxc"]
+    other = Cluster(name, (node,))
+    before = _problems(other)
+    lab("install")
+    problems = [p for p in _problems(other) if p not in before]
+    # The one that the stock driver's default deserves.
+    assert all("sys_boot" in p for p in problems), problems
+    instance = other.instance().add()
+    assert instance.status == "running"
+    wait_for(lambda: "getty" in instance.inside("ps"), "the getty")
+    instance.gnt("shutdown")
+    instance.gnt("startup")
+    instance.gnt("remove", "-f")
+  finally:
+    lab("down")

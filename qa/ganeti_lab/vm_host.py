@@ -1,0 +1,137 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+
+"""What virtual machines need of this machine: a QEMU that works."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+
+from . import command, host, vm_qemu
+from .errors import LabError
+from .progress import Progress
+
+# 7.2, of Debian 12 itself, crashes emulated guests at random (a double
+# fault at a cmpxchg16b of the kernel's allocator); 10.0 was not seen to.
+_OLDEST_MAJOR = 8
+_PACKAGES = ("qemu-system-x86", "qemu-utils")
+_LOCK_WAIT = ("-o", "DPkg::Lock::Timeout=300")
+
+
+def ensure(progress: Progress) -> None:
+  """Install QEMU unless a fit one is there.
+
+  @raise LabError: when there is none to be had
+
+  """
+  if _fit():
+    return
+  with progress.step(f"installing on this machine: {' '.join(_PACKAGES)}"):
+    install(progress.note)
+  if not _fit():
+    raise LabError(
+      f"{vm_qemu.PROGRAM} is older than {_OLDEST_MAJOR}.0, which crashes"
+      " emulated machines; install a newer one, such as Debian's backport"
+    )
+
+
+def _fit() -> bool:
+  if shutil.which("qemu-img", path=command.SANE_PATH) is None:
+    return False
+  try:
+    text = command.run("QEMU", [vm_qemu.PROGRAM, "--version"])
+  except (LabError, OSError):
+    return False
+  return major_version(text) >= _OLDEST_MAJOR
+
+
+def major_version(text: str) -> int:
+  """Of what --version prints; 0 when it tells none."""
+  match = re.search(r"version (\d+)\.", text)
+  return int(match[1]) if match else 0
+
+
+def install(note: Callable[[str], None]) -> None:
+  """Install QEMU, from the backports where the release has an old one.
+
+  The host's own list of package sources is left as it is.
+
+  """
+  release = host.codename()
+  mirrors = host.mirrors()
+  with tempfile.TemporaryDirectory() as scratch:
+    sources = pathlib.Path(scratch) / "sources.list"
+    sources.write_text(sources_list(mirrors, release))
+    lists = pathlib.Path(scratch) / "lists"
+    (lists / "partial").mkdir(parents=True)
+    with contextlib.suppress(LookupError, PermissionError):
+      shutil.chown(lists / "partial", "_apt")
+    options = [
+      *_LOCK_WAIT,
+      "-o",
+      f"Dir::Etc::SourceList={sources}",
+      "-o",
+      "Dir::Etc::SourceParts=-",
+      "-o",
+      f"Dir::State::Lists={lists}",
+    ]
+    words = ["install", "--yes", "--no-install-recommends", *_PACKAGES]
+    target = ["-t", f"{release}-backports"] if release == "bookworm" else []
+    for argv in (["update"], [*target, *words]):
+      command.run(
+        "packages of the host",
+        ["apt-get", *options, *argv],
+        note=note,
+        env={"DEBIAN_FRONTEND": "noninteractive"},
+        finish=True,
+      )
+
+
+def sources_list(mirrors: host.Mirrors, release: str) -> str:
+  """The release's own archive and, where needed, its backports."""
+  text = mirrors.sources(release)
+  if release == "bookworm":
+    text += f"deb {mirrors.main} {release}-backports main\n"
+  return text
+
+
+def accelerator() -> str:
+  """How machines are run: "kvm" or "tcg".
+
+  Software emulation, always: /dev/kvm of a virtual machine may be there and
+  yet hang a stock kernel, and no probe for that is written yet.
+
+  """
+  return "tcg"
