@@ -98,6 +98,11 @@ def _add_up(up: argparse.ArgumentParser) -> None:
     help="leave Ganeti's own LXC driver in place",
   )
   up.add_argument(
+    "--bare",
+    action="store_true",
+    help="nodes with Ganeti installed, and no cluster yet",
+  )
+  up.add_argument(
     "--memory",
     type=int,
     default=2048,
@@ -148,6 +153,7 @@ def _run(options: argparse.Namespace) -> None:
           not options.no_driver,
           options.memory,
           options.backend,
+          not options.bare,
         ),
         Progress(),
       )

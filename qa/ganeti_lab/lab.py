@@ -76,6 +76,7 @@ class UpRequest:
 
   @ivar memory: limit of each node, in MiB
   @ivar backend: "namespace" or "vm"
+  @ivar cluster: whether the nodes are to be made a cluster
 
   """
 
@@ -85,6 +86,7 @@ class UpRequest:
   driver: bool
   memory: int
   backend: str = BACKENDS[0]
+  cluster: bool = True
 
 
 def up(request: UpRequest, progress: Progress) -> None:
@@ -103,6 +105,7 @@ def up(request: UpRequest, progress: Progress) -> None:
     request.node_count,
     request.driver,
     backend=request.backend,
+    cluster=request.cluster,
   )
   _ = record.plan
   if request.driver and not install.has_driver(install.CHECKOUT):
@@ -114,9 +117,10 @@ def up(request: UpRequest, progress: Progress) -> None:
     if _already_up(request, progress):
       return
     _build(request, record, progress)
+  hint = "gnt-node list" if request.cluster else "gnt-cluster init ..."
   progress.say(
     f"lab {request.name!r} is up; try: qa/lab --name"
-    f" {request.name} exec node1 -- gnt-node list"
+    f" {request.name} exec node1 -- {hint}"
   )
 
 
@@ -127,14 +131,16 @@ def _already_up(request: UpRequest, progress: Progress) -> bool:
     teardown.take_down(request.name)
     return False
   if old.phase == Phase.UP and _all_running(old):
-    if (old.node_count, old.release, old.backend) != (
+    if (old.node_count, old.release, old.backend, old.cluster) != (
       request.node_count,
       request.release,
       request.backend,
+      request.cluster,
     ):
       raise LabError(
         f"Lab {old.name!r} is up with {old.node_count} nodes of"
-        f" {old.release}, backend {old.backend}; take it down first:"
+        f" {old.release}, backend {old.backend},"
+        f" {'a cluster' if old.cluster else 'bare'}; take it down first:"
         f" qa/lab --name {old.name} down"
       )
     progress.say(f"lab {old.name!r} is up already")
@@ -176,7 +182,8 @@ def _build_namespaces(
   guests.build_default(progress)
   record = _boot_nodes(record, request.memory, progress)
   _install_nodes(record, progress, driver=request.driver)
-  cluster.init(record.plan, progress)
+  if request.cluster:
+    cluster.init(record.plan, progress)
   return record
 
 
@@ -191,7 +198,8 @@ def _build_machines(
   record = vm_lab.boot_nodes(record, request.memory, progress)
   nodes = nodes_of(record)
   _install_nodes(record, progress, driver=request.driver)
-  cluster.init(record.plan, progress, nodes[0], vm_lab.STORAGE)
+  if request.cluster:
+    cluster.init(record.plan, progress, nodes[0], vm_lab.STORAGE)
   return record
 
 

@@ -58,6 +58,7 @@ class State:
   @ivar image: directory of the root file system below the nodes' overlays
   @ivar devices: file systems that only the nodes have, as "MAJOR:MINOR";
     a loop device backed by one of them is the lab's
+  @ivar cluster: whether `up` makes the nodes a cluster
 
   """
 
@@ -69,6 +70,7 @@ class State:
   backend: str = "namespace"
   phase: Phase = Phase.STARTING
   devices: tuple[str, ...] = ()
+  cluster: bool = True
 
   @property
   def plan(self) -> plan.LabPlan:

@@ -185,6 +185,20 @@ class TestCli:
     with pytest.raises(LabError, match="it has node1, node2"):
       lab.node("lab", "node3")
 
+  @pytest.mark.parametrize(
+    ("options", "has_cluster"), [([], True), (["--bare"], False)]
+  )
+  def test_bare_nodes_get_no_cluster(
+    self,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    has_cluster: bool,
+  ) -> None:
+    asked: list[lab.UpRequest] = []
+    monkeypatch.setattr(lab, "up", lambda request, _: asked.append(request))
+    assert cli.main(["up", *options]) == 0
+    assert [request.cluster for request in asked] == [has_cluster]
+
 
 class TestErrors:
   def test_shows_the_last_lines(self) -> None:
