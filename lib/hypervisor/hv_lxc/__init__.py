@@ -55,6 +55,8 @@ The stories: what happens to a container:
   cgroupcheck.py   Whether the control groups of a node can hold instances
   storagecheck.py  Whether disks can be mapped, mounted and enlarged on a node
   node.py          A node under examination, and one question to it
+  blockers.py      What stands in the way of moving a running guest
+  doctor/          What an administrator asks of a node and of a guest
 
 The edges: one outside thing each:
 

@@ -29,8 +29,10 @@
 """The architecture's rules that can be read from the driver's imports."""
 
 import ast
+import pathlib
 import re
 
+import pytest
 from unit.static import project
 
 RUNNERS = re.compile(
@@ -46,11 +48,16 @@ BOUNDARY_IMPORTS = {"ganeti.objects", "ganeti.hypervisor.hv_base"}
 CLOCKS = {"clock.py", "host.py"}
 
 
+def name_of(path: pathlib.Path) -> str:
+  """A module as "driver.py" or "doctor/reading.py"."""
+  return path.relative_to(project.DRIVER).as_posix()
+
+
 def modules() -> dict[str, set[str]]:
   """The driver's modules with everything their code names."""
   return {
-    p.name: set(project.dotted_names(p)) | project.imports(p)
-    for p in project.DRIVER.glob("*.py")
+    name_of(p): set(project.dotted_names(p)) | project.imports(p)
+    for p in project.DRIVER.rglob("*.py")
   }
 
 
@@ -86,11 +93,18 @@ def test_one_module_sleeps() -> None:
   assert sleepers <= CLOCKS
 
 
-def test_package_docstring_is_the_list_of_modules() -> None:
-  docstring = ast.get_docstring(project.tree(project.DRIVER / "__init__.py"))
+@pytest.mark.parametrize(
+  "package",
+  [p.parent for p in sorted(project.DRIVER.rglob("__init__.py"))],
+  ids=name_of,
+)
+def test_package_docstring_is_the_list_of_modules(
+  package: pathlib.Path,
+) -> None:
+  docstring = ast.get_docstring(project.tree(package / "__init__.py"))
   listed = re.findall(r"^ *([a-z0-9_]+)\.py\b", docstring or "", re.MULTILINE)
   assert sorted(listed) == sorted(
-    m.removesuffix(".py") for m in modules() if m != "__init__.py"
+    p.stem for p in package.glob("*.py") if p.name != "__init__.py"
   )
 
 

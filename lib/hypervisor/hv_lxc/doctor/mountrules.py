@@ -1,0 +1,119 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""Which mounts of a guest CRIU cannot make again, and why.
+
+Sources: criu/mount.c (validate_mounts), criu/filesystems.c, criu/tty.c.
+
+"""
+
+from collections.abc import Iterator
+
+from .guest import Abilities, Guest, Mount, Why
+
+# criu/filesystems.c; a file system of another type is made by nobody.
+_FILE_SYSTEMS = frozenset(
+  {
+    "autofs",
+    "binfmt_misc",
+    "cgroup",
+    "cgroup2",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "fusectl",
+    "mqueue",
+    "overlay",
+    "proc",
+    "pstore",
+    "securityfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+  }
+)
+_CONSOLE = "/dev/console"
+
+
+def why_not(
+  mount: Mount, mounts: tuple[Mount, ...], guest: Guest, node: Abilities
+) -> Iterator[Why]:
+  """What speaks against a mount; nothing if it can be made again.
+
+  External mounts come first there: those of super blocks that the node has
+  mounted too (--ext-mount-map auto) and those that CRIU is told of.
+
+  """
+  if mount.kind == "devpts" and mount.root not in ("/", "/ptmx"):
+    # criu/tty.c, devpts_check_bindmount.
+    if mount.point != _CONSOLE:
+      yield Why(
+        "its other end is held by LXC outside of the guest (CRIU: Unable to"
+        " find a master)",
+        "set the hypervisor parameter num_ttys to 0, restart the instance",
+      )
+    return
+  if (
+    mount.device in guest.node_devices
+    or mount.point in node.external_points
+    or mount.point == "/"
+  ):
+    return
+  if mount.kind.startswith("fuse") and mount.kind != "fusectl":
+    yield Why(
+      "a program in the guest serves this file system (CRIU: failed to dump"
+      " fs: always fail)",
+      f"run umount {mount.point} in the guest",
+    )
+  elif mount.kind not in _FILE_SYSTEMS | node.file_systems:
+    yield Why(
+      f"CRIU cannot mount {mount.kind} again (CRIU: FS mnt ... unsupported)",
+      f"run umount {mount.point} in the guest",
+    )
+  elif mount.root != "/" and not _has_whole(mount, mounts):
+    yield Why(
+      f"it shows {mount.root} of a file system that is mounted"
+      " nowhere else in the guest (CRIU: doesn't have a proper root mount)",
+      f"run umount {mount.point} in the guest",
+    )
+
+
+def _has_whole(mount: Mount, mounts: tuple[Mount, ...]) -> bool:
+  """Whether what a bind mount shows can be reached by another mount."""
+  return any(
+    other.device == mount.device
+    and other.number != mount.number
+    and f"{mount.root}/".startswith(f"{other.root.rstrip('/')}/")
+    for other in mounts
+  )
+
+
+def is_group_file(mount: Mount) -> bool:
+  """Whether it is systemd's mount of memory.pressure for a unit."""
+  return mount.kind == "cgroup2" and mount.root.endswith(".pressure")

@@ -1,0 +1,280 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""A guest, read from /proc without disturbing it.
+
+Links are read, not followed, and a descriptor is looked at (stat) only
+where its file system is a local one: a guest that serves FUSE could keep
+whoever asks waiting for ever.  A process that ends meanwhile is left out.
+
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from .. import cgroup, cgtree, hierarchies
+from ..errors import Refused
+from ..host import Host, read_optional
+from .guest import Device, Guest, Mount, OpenFile, Process, Watch
+
+_LOCAL = frozenset(
+  {"btrfs", "devpts", "devtmpfs", "ext2", "ext3", "ext4", "ramfs", "tmpfs"}
+  | {"xfs"}
+)
+_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+_GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENODEV})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
+_WATCH = re.compile(r"^inotify wd:\S+ ino:(\S+) sdev:(\S+)", re.MULTILINE)
+_DEVICE_MAP = re.compile(r"^(?:\S+ +){5}(/dev/(?!zero|shm/).*)$", re.MULTILINE)
+_SOCKET_NAME = "system.sockprotoname"
+_INODE_COLUMN = 6
+_MINOR_BITS = 20
+_BLOCK = 512
+
+
+def read_guest(host: Host, name: str) -> Guest:
+  """What a running instance consists of, as far as the caller may see.
+
+  @raise Refused: it does not run on this node
+  @raise OSError: /proc is not readable
+
+  """
+  trees = hierarchies.find(host)
+  init = cgroup.init_pid(host, trees, name)
+  if init is None or trees.reference is None:
+    raise Refused(
+      f"Instance {name} does not run on this node",
+      remedy="run it on the instance's primary node (gnt-instance list -o"
+      " name,pnode,status)",
+    )
+  pids = cgtree.all_pids(trees.reference.payload(name))
+  return read_processes(host, name, init, sorted({init, *pids}), trees)
+
+
+def read_processes(
+  host: Host,
+  name: str,
+  init: int,
+  pids: Iterable[int],
+  trees: hierarchies.Hierarchies | None = None,
+) -> Guest:
+  """The same, with the processes named by the caller."""
+  mounts: dict[str, tuple[Mount, ...]] = {}
+  unix: dict[str, frozenset[int]] = {}
+  processes = []
+  for pid in pids:
+    process = _process(host, pid, mounts)
+    if process is None:
+      continue
+    processes.append(process)
+    network = process.namespaces.get("net")
+    if network and network not in unix:
+      unix[network] = _unix_sockets(host, pid)
+  own = _mounts_of(read_optional(host.proc / "self/mountinfo") or "")
+  return Guest(
+    name=name,
+    init=init,
+    processes=tuple(processes),
+    mounts=mounts,
+    unix=unix,
+    node_devices=frozenset(mount.device for mount in own),
+    groups=_groups(trees, name, processes) if trees else {},
+  )
+
+
+def _process(
+  host: Host, pid: int, mounts: dict[str, tuple[Mount, ...]]
+) -> Process | None:
+  """A process; None if it is gone or a zombie."""
+  home = host.proc / str(pid)
+  status = cgtree.read(f"{home}/status") or ""
+  fields = dict(
+    line.split(":\t", 1) for line in status.splitlines() if ":\t" in line
+  )
+  if not fields or fields.get("State", "Z").startswith(("Z", "X")):
+    return None
+  spaces = {
+    kind: text for kind in _NAMESPACES if (text := _link(home / "ns" / kind))
+  }
+  space = spaces.get("mnt", "")
+  if space and space not in mounts:
+    text = read_optional(home / "mountinfo") or ""
+    mounts[space] = tuple(_mounts_of(text))
+  kinds = {mount.number: mount.kind for mount in mounts.get(space, ())}
+  try:
+    files = tuple(_files(home, kinds))
+    maps = _device_maps(home)
+  except PermissionError:
+    files, maps = (), ()
+  return Process(
+    pid=pid,
+    command=fields.get("Name", "").strip(),
+    parent=int(fields.get("PPid", "0")),
+    uids=tuple(map(int, fields.get("Uid", "0").split())),
+    tracer=int(fields.get("TracerPid", "0")),
+    namespaces=spaces,
+    files=files,
+    device_maps=maps,
+    unseen=not space or not os.access(home / "fd", os.R_OK),
+  )
+
+
+def _link(path: Path) -> str:
+  """The text of a link; "" if it is gone or not for the caller."""
+  try:
+    return str(path.readlink())
+  except OSError as err:
+    if err.errno in _GONE | _DENIED:
+      return ""
+    raise
+
+
+def _files(home: Path, kinds: dict[int, str]) -> Iterator[OpenFile]:
+  """Two reads for each descriptor, and one look where that is safe."""
+  try:
+    names = os.listdir(home / "fd")  # noqa: PTH208 - names are numbers
+  except (FileNotFoundError, ProcessLookupError):
+    return
+  for fd in sorted(map(int, names)):
+    target = _link(home / "fd" / str(fd))
+    if target:
+      yield _file(home, fd, target, kinds)
+
+
+def _file(home: Path, fd: int, target: str, kinds: dict[int, str]) -> OpenFile:
+  path = home / "fd" / str(fd)
+  info = cgtree.read(f"{home}/fdinfo/{fd}") or ""
+  values = dict(
+    line.split(":\t", 1) for line in info.splitlines() if ":\t" in line
+  )
+  mount = int(values.get("mnt_id", "-1"))
+  device, held = None, 0
+  if target.startswith("/") and kinds.get(mount) in _LOCAL:
+    device, held = _look(path)
+  return OpenFile(
+    fd=fd,
+    target=target,
+    writable=bool(int(values.get("flags", "0"), 8) & os.O_ACCMODE),
+    mount=mount,
+    device=device,
+    protocol=_protocol(path) if target.startswith("socket:") else "",
+    unlinked_bytes=held,
+    watches=tuple(_watches(info)) if "inotify" in target else (),
+  )
+
+
+def _look(path: Path) -> tuple[Device | None, int]:
+  """What a device node is, and what a file without a name holds."""
+  try:
+    seen = path.stat()
+  except OSError as err:
+    if err.errno in _GONE | _DENIED:
+      return None, 0
+    raise
+  kind = {0o020000: "c", 0o060000: "b"}.get(seen.st_mode & 0o170000)
+  if kind:
+    return Device(kind, os.major(seen.st_rdev), os.minor(seen.st_rdev)), 0
+  return None, 0 if seen.st_nlink else seen.st_blocks * _BLOCK
+
+
+def _protocol(path: Path) -> str:
+  """The kernel's name of a socket's protocol (sockfs, net/socket.c)."""
+  try:
+    name = os.getxattr(path, _SOCKET_NAME)
+  except OSError:
+    return ""
+  return name.rstrip(b"\0").decode("ascii", "replace")
+
+
+def _watches(info: str) -> Iterator[Watch]:
+  """Numbers are hexadecimal; the device is as the kernel keeps it."""
+  for inode, device in _WATCH.findall(info):
+    number = int(device, 16)
+    major, minor = number >> _MINOR_BITS, number & ((1 << _MINOR_BITS) - 1)
+    yield Watch(f"{major}:{minor}", int(inode, 16))
+
+
+def _device_maps(home: Path) -> tuple[str, ...]:
+  text = read_optional(home / "maps") or ""
+  return tuple(dict.fromkeys(_DEVICE_MAP.findall(text)))
+
+
+def _mounts_of(text: str) -> Iterator[Mount]:
+  for line in text.splitlines():
+    head, separator, tail = line.partition(" - ")
+    fields, rest = head.split(" "), tail.split(" ")
+    if not separator:
+      continue
+    number, _, device, root, point = fields[:5]
+    yield Mount(
+      number=int(number),
+      device=device,
+      root=root,
+      point=point,
+      kind=rest[0],
+      source=rest[1],
+    )
+
+
+def _unix_sockets(host: Host, pid: int) -> frozenset[int]:
+  """The UNIX sockets of a process's network namespace."""
+  text = read_optional(host.proc / str(pid) / "net/unix") or ""
+  rows = (line.split() for line in text.splitlines()[1:])
+  return frozenset(
+    int(row[_INODE_COLUMN]) for row in rows if len(row) > _INODE_COLUMN
+  )
+
+
+def _groups(
+  trees: hierarchies.Hierarchies, name: str, processes: list[Process]
+) -> dict[str, frozenset[int]]:
+  """The control groups of the guest, where something watches one."""
+  watched = {
+    watch.device
+    for process in processes
+    for file in process.files
+    for watch in file.watches
+  }
+  found = {}
+  for tree in trees.all:
+    number = Path(tree.base).stat().st_dev
+    device = f"{os.major(number)}:{os.minor(number)}"
+    if device in watched:
+      found[device] = frozenset(_inodes(tree.group(name)))
+  return found
+
+
+def _inodes(path: str) -> Iterator[int]:
+  for fd in cgtree.walk(path):
+    yield os.fstat(fd).st_ino
+    with os.scandir(fd) as entries:
+      yield from [entry.inode() for entry in entries]
