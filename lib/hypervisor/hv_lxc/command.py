@@ -45,6 +45,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn, Protocol
 
 from .errors import Failed
@@ -146,6 +147,48 @@ def run(
     timed_out = not _wait(proc, timeout_s)
     return Result(
       tuple(argv), proc.returncode, _read(out), _read(err), timed_out
+    )
+
+
+class Spawner(Protocol):
+  """Starts a program that outlives its caller."""
+
+  def __call__(
+    self, argv: Sequence[str], *, log: Path, pass_fds: Sequence[int] = ()
+  ) -> None: ...
+
+
+def start_daemon(
+  argv: Sequence[str], *, log: Path, pass_fds: Sequence[int] = ()
+) -> None:
+  """Starts a program in a session of its own and does not wait for it.
+
+  setsid(1) forks and ends at once, so that the daemon is nobody's child:
+  neither the node daemon's threads nor its forked children reap strangers.
+
+  @param argv: program (found in a fixed PATH) and arguments
+  @param log: where all that it prints is appended
+  @param pass_fds: descriptors that it inherits under the same numbers
+  @raise Failed: it cannot be started
+
+  """
+  flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+  with contextlib.closing(_Fd(os.open(log, flags, 0o600))) as output:
+    status = subprocess.run(
+      ["setsid", "--fork", *argv],
+      stdin=subprocess.DEVNULL,
+      stdout=output,
+      stderr=output,
+      env={"PATH": SEARCH_PATH, "LC_ALL": "C", "HOME": "/root"},
+      cwd="/",
+      pass_fds=tuple(pass_fds),
+      timeout=DEFAULT_TIMEOUT_S,
+      check=False,
+    ).returncode
+  if status != 0:
+    raise Failed(
+      f"Cannot start {argv[0]}",
+      evidence=f"setsid exited with status {status}; see {log}",
     )
 
 

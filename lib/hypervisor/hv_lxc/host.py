@@ -43,7 +43,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .command import Runner, run
+from .command import Runner, Spawner, run, start_daemon
 from .errors import Refused
 from .layout import Layout
 
@@ -62,6 +62,7 @@ class Host:
 
   layout: Layout
   run: Runner = run
+  spawn: Spawner = start_daemon
   proc: Path = Path("/proc")
   sys: Path = Path("/sys")
   dev: Path = Path("/dev")
