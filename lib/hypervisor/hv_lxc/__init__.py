@@ -64,7 +64,7 @@ The edges: one outside thing each:
   host.py          The node, as everybody below the driver is handed it
   lxccli.py        The lxc-* tools: what is asked of them and what they answer
   lxclog.py        What LXC wrote to its log: the evidence of a failed start
-  lxcversion.py    Which LXC is installed
+  versions.py      Which LXC and CRIU are installed, and which may meet
   cgroup.py        What runs, told by the kernel's control groups alone
   cgtree.py        Walks over group trees that a hostile guest may have shaped
   hierarchies.py   Where the control groups are

@@ -61,6 +61,7 @@ from . import (
   terminals,
   translate,
   verify,
+  versions,
 )
 from .errors import LxcError
 from .host import Host, make_directory
@@ -324,6 +325,11 @@ class LXCHypervisor(hv_base.BaseHypervisor):
     return params.advice(hvparams)
 
   # Migration
+
+  @staticmethod
+  def VersionsSafeForMigration(src: Any, target: Any) -> Any:
+    """Whether nodes with these hv_versions can move a guest."""
+    return versions.safe_for_migration(list(src or ()), list(target or ()))
 
   def MigrationInfo(self, instance: Any) -> Any:
     """Refused before anything is changed."""

@@ -47,8 +47,8 @@ from . import balloon, cgroup, cgtree, cpus
 from .errors import LxcError
 from .hierarchies import Hierarchies, Hierarchy
 from .host import Host, read_text
-from .lxcversion import lxc_version
 from .model import RunState, Usage
+from .versions import for_ganeti
 
 _log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def node_info(host: Host) -> dict[str, int | list[int]]:
     # As for KVM: the node may run on all of them.
     "cpu_dom0": len(online),
   }
-  version = lxc_version(host)
+  version = for_ganeti(host)
   if version:
     info["hv_version"] = version
   return info

@@ -46,8 +46,8 @@ from . import (
   cgroupcheck,
   cpus,
   kernelcheck,
-  lxcversion,
   storagecheck,
+  versions,
 )
 from .command import SEARCH_PATH
 from .errors import Failed, one_line
@@ -179,7 +179,7 @@ def _lxc_supported(node: Node) -> Problem | None:
     return None
   argv = ["lxc-start", "--version"]
   result = node.host.run(argv, timeout_s=_VERSION_TIMEOUT_S)
-  version = [] if result.failed else lxcversion.parse(result.stdout)
+  version = [] if result.failed else versions.parse(result.stdout)
   if not version:
     return Problem(
       f"LXC does not tell its version: {one_line(result.evidence())}",

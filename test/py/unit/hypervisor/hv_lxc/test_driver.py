@@ -62,7 +62,7 @@ def make_driver(
     lambda device: abs(hash(str(device))),
   )
   monkeypatch.setattr(
-    "ganeti.hypervisor.hv_lxc.report.lxc_version", lambda host: [5, 0, 2]
+    "ganeti.hypervisor.hv_lxc.report.for_ganeti", lambda host: [5, 0, 2]
   )
   monkeypatch.setattr(driver, "_cluster_hvparams", lambda: dict(STOCK_DEFAULTS))
   monkeypatch.setattr(driver, "local_host", lambda: node.host)

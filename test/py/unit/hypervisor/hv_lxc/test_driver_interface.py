@@ -49,7 +49,7 @@ STOCK = {
   "startup_timeout": 30,
 }
 # hv_base's own helpers, which nobody calls from outside.
-HELPERS = {"GetLinuxNodeInfo", "LinuxPowercycle", "VersionsSafeForMigration"}
+HELPERS = {"GetLinuxNodeInfo", "LinuxPowercycle"}
 # What container instances are not asked for, by way of HotplugSupported.
 HOTPLUG = {
   "HotAddDevice",

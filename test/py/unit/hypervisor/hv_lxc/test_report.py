@@ -28,14 +28,11 @@
 
 """What a node tells about instances and about itself."""
 
-import json
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ganeti.hypervisor.hv_lxc import cgtree, lxcversion, report
-from ganeti.hypervisor.hv_lxc.command import Result
+from ganeti.hypervisor.hv_lxc import cgtree, report
 from ganeti.hypervisor.hv_lxc.hierarchies import Hierarchy
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.model import RunState, Usage
@@ -246,69 +243,3 @@ def test_node_that_has_a_limit_itself(node: FakeGroups) -> None:
   assert info["memory_total"] == 2048
   assert info["memory_free"] == 2048 - 500
   assert info["memory_dom0"] == 500
-
-
-class Programs:
-  """lxc-start, counting how often it is asked."""
-
-  def __init__(self, answer: str, status: int = 0) -> None:
-    self.answer, self.status, self.calls = answer, status, 0
-
-  def __call__(self, argv: object, **_: object) -> Result:
-    self.calls += 1
-    return Result(("lxc-start",), self.status, self.answer)
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-  path = tmp_path / "lxc-start"
-  write(path, "old")
-  monkeypatch.setattr(lxcversion, "_PROGRAMS", (str(path),))
-  return path
-
-
-def test_version_is_asked_once(tmp_path: Path, program: Path) -> None:
-  lxc = Programs("5.0.2\n")
-  host = replace(FakeGroups.make(tmp_path, "v1").host, run=lxc)
-  assert [lxcversion.lxc_version(host) for _ in range(3)] == [[5, 0, 2]] * 3
-  assert lxc.calls == 1
-
-
-def test_version_is_asked_again_after_an_upgrade(
-  tmp_path: Path, program: Path
-) -> None:
-  lxc = Programs("5.0.2\n")
-  host = replace(FakeGroups.make(tmp_path, "v1").host, run=lxc)
-  lxcversion.lxc_version(host)
-  write(program, "newer")
-  lxc.answer = "6.0.4-devel\n"
-  assert lxcversion.lxc_version(host) == [6, 0, 4]
-  assert lxc.calls == 2
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"key": 1}', "\x00"])
-def test_damaged_memory_of_the_version(
-  tmp_path: Path, program: Path, text: str
-) -> None:
-  host = replace(FakeGroups.make(tmp_path, "v1").host, run=Programs("7.0.0"))
-  write(host.layout.run_dir / "lxc-version.json", text)
-  assert lxcversion.lxc_version(host) == [7, 0, 0]
-  kept = (host.layout.run_dir / "lxc-version.json").read_text()
-  assert json.loads(kept)["version"] == "7.0.0"
-
-
-@pytest.mark.parametrize(("answer", "status"), [("", 1), ("5.0", 127)])
-def test_version_that_cannot_be_had_is_left_out(
-  tmp_path: Path, program: Path, answer: str, status: int
-) -> None:
-  node = FakeGroups.make(tmp_path, "v1")
-  host = replace(node.host, run=Programs(answer, status))
-  assert "hv_version" not in info_of(node, host)
-
-
-def test_lxc_is_not_installed(
-  tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-  monkeypatch.setattr(lxcversion, "_PROGRAMS", (str(tmp_path / "none"),))
-  node = FakeGroups.make(tmp_path, "v1")
-  assert "hv_version" not in info_of(node)
