@@ -72,6 +72,7 @@ The edges: one outside thing each:
   disks.py         From what Ganeti hands over to what the guest gets
   partitions.py    The edge to ganeti.storage.kpartx
   mounts.py        File systems on and off the host, and what is mounted now
+  mountinfo.py     What is mounted, as the kernel tells it
   guestfs.py       A look into a guest's file system, which is hostile
   nic_links.py     The host ends of NICs
   apparmor.py      AppArmor: whether the node has it, and the profile of a guest

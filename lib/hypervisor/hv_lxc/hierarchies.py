@@ -45,12 +45,14 @@ one group) has a root that the path does not begin with.
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import mountinfo
 from .errors import Refused
 from .host import Host, read_optional, read_text
+from .mountinfo import MountEntry
 
 PARENT = "ganeti-lxc"
 PIVOT = "ganeti-lxc-pivot"
@@ -69,7 +71,8 @@ _V1_REFERENCE = (
 )
 _INIT_SCOPE = "/init.scope"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_V2 = "cgroup2"
+_TYPES = {1: "cgroup", 2: _V2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +169,6 @@ class Hierarchies:
     return self.v1[0] if self.v1 else self.unified
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
-  root: str
-  point: str
-  version: int
-  options: frozenset[str]
-
-
 def valid_name(name: str) -> bool:
   """Whether this can be an instance's group (RFC 1123 names are)."""
   return bool(_NAME.fullmatch(name))
@@ -240,7 +235,7 @@ def find(host: Host) -> Hierarchies:
 
 @functools.lru_cache(maxsize=4)
 def _bases(
-  mountinfo: str, groups: str, lxc_root: str
+  mounted: str, groups: str, lxc_root: str
 ) -> tuple[tuple[int, tuple[str, ...], str], ...]:
   """Version, controllers and base group's directory of each tree.
 
@@ -248,7 +243,7 @@ def _bases(
   in between; the kernel keeps the group of process 1 where it is.
 
   """
-  mounts = list(_mounts(mountinfo))
+  mounts = list(mountinfo.parse(mounted, "cgroup"))
   found = []
   for line in groups.splitlines():
     number, controllers, path = line.split(":", 2)
@@ -265,28 +260,8 @@ def _controllers(base: str) -> tuple[str, ...]:
   return tuple((text or "").split())
 
 
-def _mounts(mountinfo: str) -> Iterator[_Mount]:
-  """The control group mounts (proc_pid_mountinfo(5)), visible ones last."""
-  for line in mountinfo.splitlines():
-    head, separator, tail = line.partition(" - ")
-    if not separator or not tail.startswith("cgroup"):
-      continue
-    kind, _, options = tail.split(" ", 2)
-    fields = head.split(" ")
-    yield _Mount(
-      root=_unescape(fields[3]),
-      point=_unescape(fields[4]),
-      version=2 if kind == "cgroup2" else 1,
-      options=frozenset(options.split(",")),
-    )
-
-
-def _unescape(text: str) -> str:
-  return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
-
-
 def _base(
-  mounts: Iterable[_Mount],
+  mounts: Iterable[MountEntry],
   version: int,
   names: tuple[str, ...],
   path: str,
@@ -302,24 +277,24 @@ def _base(
     path = path.removesuffix(_INIT_SCOPE) or "/"
   best: str | None = None
   for mount in mounts:
-    if mount.version != version or not _is_of(mount, names):
+    if mount.fs_type != _TYPES[version] or not _is_of(mount, names):
       continue
     base = _below(mount, path)
     if base is None or not Path(base).is_dir():
       continue
-    if best is None or mount.point.startswith(lxc_root):
+    if best is None or mount.mount_point.startswith(lxc_root):
       best = base
   return best
 
 
-def _is_of(mount: _Mount, names: tuple[str, ...]) -> bool:
+def _is_of(mount: MountEntry, names: tuple[str, ...]) -> bool:
   """Whether the super block options name just these controllers."""
-  if mount.version == 2:  # noqa: PLR2004
+  if mount.fs_type == _V2:
     return True
-  return frozenset(names) <= mount.options
+  return frozenset(names) <= frozenset(mount.super_options.split(","))
 
 
-def _below(mount: _Mount, path: str) -> str | None:
+def _below(mount: MountEntry, path: str) -> str | None:
   """Where a group is in a mount, or None if the mount does not show it."""
   if mount.root == "/" or mount.root.startswith("/.."):
     # "/..": made outside of this namespace.  LXC takes the path as it is.
@@ -328,4 +303,4 @@ def _below(mount: _Mount, path: str) -> str | None:
     relative = path[len(mount.root) :]
   else:
     return None
-  return (mount.point + "/" + relative.strip("/")).rstrip("/")
+  return (mount.mount_point + "/" + relative.strip("/")).rstrip("/")

@@ -37,14 +37,14 @@ device afterwards, since clones of one image have equal UUIDs.
 
 """
 
-import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
+from . import mountinfo
 from .command import checked
 from .errors import Failed, Incomplete, Refused, one_line
 from .host import Host, read_optional, read_text, wait_until
+from .mountinfo import MountEntry
 
 # Options by file system type; a type that is not named here is refused.
 _OPTIONS = {
@@ -55,50 +55,13 @@ _OPTIONS = {
   "btrfs": "",
 }
 SUPPORTED = tuple(_OPTIONS)
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 _UNMOUNT_TIMEOUT_S = 10.0
 _MAX_HOLDERS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class MountEntry:
-  """One line of /proc/PID/mountinfo (proc(5))."""
-
-  devno: str
-  root: str
-  mount_point: str
-  options: str
-  fs_type: str
-  source: str
-
-
-def parse_mountinfo(text: str) -> list[MountEntry]:
-  """The mounts, in the order in which they were made."""
-  entries = []
-  for line in text.splitlines():
-    left, _, right = line.partition(" - ")
-    _, _, devno, root, mount_point, options, *_ = left.split(" ")
-    fs_type, source, *_ = right.split(" ")
-    entries.append(
-      MountEntry(
-        devno=devno,
-        root=_unescape(root),
-        mount_point=_unescape(mount_point),
-        options=options,
-        fs_type=fs_type,
-        source=_unescape(source),
-      )
-    )
-  return entries
-
-
-def _unescape(text: str) -> str:
-  return _ESCAPE.sub(lambda match: chr(int(match.group(1), 8)), text)
-
-
 def current(host: Host) -> list[MountEntry]:
   """What is mounted in the namespace of this process."""
-  return parse_mountinfo(read_text(host.proc / "self/mountinfo"))
+  return list(mountinfo.parse(read_text(host.proc / "self/mountinfo")))
 
 
 def below(host: Host, directory: Path) -> list[MountEntry]:

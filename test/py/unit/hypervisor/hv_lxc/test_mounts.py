@@ -36,40 +36,10 @@ from ganeti.hypervisor.hv_lxc.command import Result
 from ganeti.hypervisor.hv_lxc.errors import Failed, Incomplete, Refused
 from unit.hypervisor.hv_lxc.fakes import FakeLxc
 
-MOUNTINFO = (
-  "22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n"
-  r"60 28 7:1 /a\040b /srv/with\040blank\011tab\134n ro,nodev"
-  " shared:1 master:2 - ext4 /dev/loop1 rw,errors=remount-ro\n"
-  "61 28 0:44 / /none rw - tmpfs none rw\n"
-  r"62 28 0:45 / /odd rw - fuse.sshfs user@h:/x\040y rw" + "\n"
-)
-
 
 @pytest.fixture
 def node(tmp_path: pathlib.Path) -> FakeLxc:
   return FakeLxc(tmp_path)
-
-
-def test_mountinfo() -> None:
-  entries = mounts.parse_mountinfo(MOUNTINFO)
-  assert len(entries) == 4
-  assert entries[1] == mounts.MountEntry(
-    devno="7:1",
-    root="/a b",
-    mount_point="/srv/with blank\ttab\\n",
-    options="ro,nodev",
-    fs_type="ext4",
-    source="/dev/loop1",
-  )
-  assert entries[2].source == "none"
-  assert entries[3].source == "user@h:/x y"
-
-
-def test_mountinfo_of_now() -> None:
-  text = pathlib.Path("/proc/self/mountinfo").read_text()
-  entries = mounts.parse_mountinfo(text)
-  assert len(entries) == len(text.splitlines())
-  assert "/proc" in {entry.mount_point for entry in entries}
 
 
 def test_below_is_by_whole_names(node: FakeLxc, tmp_path: pathlib.Path) -> None:
