@@ -39,6 +39,7 @@ for tool in autoconf automake aclocal; do
   fi
 done
 
+mkdir -p autotools
 aclocal
 autoconf
 automake --add-missing --copy --foreign

@@ -38,6 +38,17 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DRIVER = "hypervisor/hv_lxc"
+TOPS = (
+  ".ci",
+  "contrib",
+  "debian",
+  "devel",
+  "doc",
+  "lib",
+  "qa",
+  "test",
+  "tools",
+)
 
 Make = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,7 +63,7 @@ def run(argv: list[str], cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
 def source(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
   """The checkout's files, as links, with "configure" generated."""
   top = tmp_path_factory.mktemp("source")
-  for name in ("lib", "devel", "qa", "test", "doc", "autotools", ".ci"):
+  for name in TOPS:
     for path in (ROOT / name).rglob("*"):
       if path.is_file() and "__pycache__" not in path.parts:
         link = top / path.relative_to(ROOT)
@@ -112,6 +123,7 @@ def build(source: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
   options = (
     f"--with-ganeti-share={work}/share",
     f"--with-udevrulesdir={work}/rules.d",
+    f"--prefix={work}/usr",
   )
   result = run([str(source / "configure"), *options], top)
   assert result.returncode == 0, result.stdout + result.stderr
@@ -160,6 +172,12 @@ def test_configure_without_ganeti(
   assert "--with-ganeti-versions" in result.stderr
 
 
+def test_configure_for_a_package(configure: Make) -> None:
+  result = configure("--with-ganeti-versions=none")
+  assert result.returncode == 0
+  assert "Ganeti        none (in " in result.stdout
+
+
 def test_configure_refuses_unsupported_version(configure: Make) -> None:
   result = configure("--with-ganeti-versions=2.16")
   assert result.returncode != 0
@@ -203,6 +221,22 @@ def test_install_adds_and_uninstall_removes(
   assert result.returncode == 0, result.stderr
   assert listing(share) == before
   assert not (share / "3.1/ganeti" / DRIVER).exists()
+
+
+def test_installed_programs_run_on_their_own(
+  make: Make, share: pathlib.Path, work: pathlib.Path
+) -> None:
+  make("install")
+  place = work / "usr/sbin/ganeti-lxc-place"
+  shutil.rmtree(share / "3.0/ganeti" / DRIVER)
+  result = run([str(place), f"--share={share}"], work)
+  assert result.returncode == 0, result.stderr
+  assert (share / "3.0/ganeti" / DRIVER / "driver.py").exists()
+  assert list((work / "usr").rglob("*.pyc")) == []
+  pages = {p.name for p in (work / "usr/share/man/man8").iterdir()}
+  assert pages == {"ganeti-lxc-place.8", "ganeti-lxc-forget-params.8"}
+  make("uninstall")
+  assert [p for p in (work / "usr").rglob("*") if p.is_file()] == []
 
 
 def test_install_adds_udev_rules(
@@ -258,11 +292,11 @@ def test_install_refuses_what_is_not_ours(
   foreign = share / "3.0/ganeti" / name
   foreign.parent.mkdir(exist_ok=True)
   foreign.write_text("FOREIGN = True\n")
-  before = listing(share)
+  before = listing(share / "3.0")
   result = make("install")
   assert result.returncode != 0
   assert "was not installed by ganeti-lxc" in result.stderr
-  assert listing(share) == before
+  assert listing(share / "3.0") == before
 
 
 def test_uninstall_leaves_what_is_not_ours(
@@ -285,7 +319,8 @@ def test_dist_holds_every_file(
   names = run(["tar", "-tf", str(archive)], build).stdout.splitlines()
   inside = {n.split("/", 1)[1] for n in names}
   expected = {f"lib/{f}" for f in driver_files}
-  assert expected | {"configure", "README.md", "devel/check"} <= inside
+  expected |= {"configure", "README.md", "devel/check", "debian/control"}
+  assert expected <= inside
 
 
 def test_help_lists_targets(make: Make) -> None:

@@ -36,7 +36,7 @@ from collections.abc import Iterator
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 DRIVER = ROOT / "lib/hypervisor/hv_lxc"
 
-TOPS = (".ci", "autotools", "devel", "doc", "lib", "qa", "test")
+TOPS = (".ci", "autotools", "devel", "doc", "lib", "qa", "test", "tools")
 # What autotools put beside our own files.
 GENERATED = {"autotools/install-sh", "autotools/missing"}
 

@@ -37,11 +37,14 @@ LISTS = {
   "hv_lxc_files": ["lib/hypervisor/hv_lxc"],
   "devel_files": ["devel"],
   "doc_files": ["doc"],
+  "packaging_files": ["debian", "contrib"],
   "qa_files": ["qa"],
   "test_files": ["test"],
+  "tool_files": ["tools/ganeti_lxc_tools"],
 }
 
-INSTALLED = ("dist_udevrules_DATA", "hv_lxc_files", "storage_files")
+DRIVER = ("dist_udevrules_DATA", "hv_lxc_files", "storage_files")
+INSTALLED = (*DRIVER, "dist_sbin_SCRIPTS", "dist_man_MANS")
 
 
 def listed(variable: str) -> list[str]:
@@ -66,4 +69,14 @@ def test_list_is_sorted(variable: str) -> None:
 
 def test_every_driver_file_is_installed() -> None:
   found = {project.name_of(p) for p in project.files("lib")}
-  assert found == {file for name in INSTALLED for file in listed(name)}
+  assert found == {file for name in DRIVER for file in listed(name)}
+
+
+def test_every_program_is_installed() -> None:
+  found = {
+    project.name_of(p)
+    for p in project.files("tools")
+    if p.parent.name == "tools"
+  }
+  programs = ("dist_sbin_SCRIPTS", "dist_man_MANS")
+  assert found == {file for name in programs for file in listed(name)}
