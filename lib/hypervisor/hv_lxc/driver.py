@@ -288,7 +288,7 @@ class LXCHypervisor(hv_base.BaseHypervisor):
   def Verify(self, hvparams: Any = None) -> Any:
     """What this node lacks, None if nothing."""
     wanted = hvparams or {}
-    extra = str(wanted.get(constants.HV_LXC_EXTRA_CGROUPS) or "")
+    extra = verify.names_in(wanted.get(constants.HV_LXC_EXTRA_CGROUPS))
     found = [str(p) for p in verify.problems(self._host, extra_cgroups=extra)]
     if wanted and not hasattr(hv_base.BaseHypervisor, "AssessParameters"):
       # Ganeti 3.0 has no other place for advice.
@@ -305,7 +305,7 @@ class LXCHypervisor(hv_base.BaseHypervisor):
   def CheckParameterSyntax(cls, hvparams: Any) -> Any:
     """Checks parameters without looking at the node."""
     filled = paramtable.filled(hvparams)
-    super().CheckParameterSyntax(filled)
+    super().CheckParameterSyntax(paramtable.unreserved(filled))
     params.parse(filled)
 
   @classmethod
@@ -313,7 +313,7 @@ class LXCHypervisor(hv_base.BaseHypervisor):
   def ValidateParameters(cls, hvparams: Any) -> Any:
     """Checks parameters on the node."""
     filled = paramtable.filled(hvparams)
-    super().ValidateParameters(filled)
+    super().ValidateParameters(paramtable.unreserved(filled))
     # Whether an instance goes beyond the cluster is checked at its start:
     # this is also called for the cluster's own new values, and nothing
     # tells the two apart.

@@ -44,8 +44,9 @@ from . import paramvalues
 _NO_CHECK = (False, None, None, None, None)
 
 # (required, check on the master, its message, check on the node, message)
+# Each has a default: Ganeti's unit tests ask that of every hypervisor.
 PARAMETERS: dict[str, tuple[bool, None, None, None, None]] = dict.fromkeys(
-  sorted({*paramvalues.defaults(), *paramvalues.RESERVED}), _NO_CHECK
+  sorted(paramvalues.defaults()), _NO_CHECK
 )
 
 
@@ -67,4 +68,18 @@ def filled(hvparams: Mapping[str, Any]) -> dict[str, Any]:
   parameter that is in L{PARAMETERS} and not among the values.
 
   """
-  return {**dict.fromkeys(PARAMETERS), **paramvalues.defaults(), **hvparams}
+  return {**paramvalues.defaults(), **hvparams}
+
+
+def unreserved(hvparams: Mapping[str, Any]) -> dict[str, Any]:
+  """The parameters that Ganeti's own checks are to see.
+
+  They refuse every name that is not in L{PARAMETERS}; reserved names are
+  for C{params.parse} to judge.
+
+  """
+  return {
+    name: value
+    for name, value in hvparams.items()
+    if name not in paramvalues.RESERVED
+  }

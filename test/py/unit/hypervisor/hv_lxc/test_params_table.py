@@ -72,6 +72,14 @@ def test_supplied_defaults(hvc_defaults: dict[str, object]) -> None:
   assert hvc_defaults["migration_mode"] == constants.HT_MIGRATION_LIVE
 
 
+def test_ganetis_own_test_finds_a_default_for_every_parameter(
+  hvc_defaults: dict[str, object],
+) -> None:
+  """TestParameters of ganeti.hypervisor_unittest.py in Ganeti's source."""
+  paramtable.supply_defaults()
+  assert set(paramtable.PARAMETERS) == set(hvc_defaults)
+
+
 def test_what_the_stock_driver_stored_passes_ganetis_checks() -> None:
   stock = {
     "cpu_mask": "",
@@ -84,16 +92,17 @@ def test_what_the_stock_driver_stored_passes_ganetis_checks() -> None:
   }
   filled = paramtable.filled(stock)
   assert stock.items() <= filled.items()
-  Driver.CheckParameterSyntax(filled)
-  Driver.ValidateParameters(filled)
+  Driver.CheckParameterSyntax(paramtable.unreserved(filled))
+  Driver.ValidateParameters(paramtable.unreserved(filled))
 
 
 def test_a_newer_release_stored_more() -> None:
-  values = paramtable.filled({"cpu_weight": 0, "security_model": ""})
+  stored = {"cpu_weight": 0, "security_model": ""}
+  values = paramtable.unreserved(paramtable.filled(stored))
   Driver.CheckParameterSyntax(values)
   Driver.ValidateParameters(values)
 
 
 def test_a_name_of_another_hypervisor_is_refused() -> None:
   with pytest.raises(errors.HypervisorError, match="vnc_tls"):
-    Driver.CheckParameterSyntax(paramtable.filled({"vnc_tls": True}))
+    Driver.CheckParameterSyntax(paramtable.unreserved({"vnc_tls": True}))
