@@ -52,6 +52,12 @@ _PROGRAMS = {
   "tar": "tar",
   "mkfs.ext4": "e2fsprogs",
   "xz": "xz-utils",
+  # What devel/build-package runs.
+  "autoconf": "autoconf",
+  "automake": "automake",
+  "dh": "debhelper",
+  "dpkg-buildpackage": "dpkg-dev",
+  "make": "make",
   # What qa/os/build-guests runs.
   "mmdebstrap": "mmdebstrap",
   "openssl": "openssl",

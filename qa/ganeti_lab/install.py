@@ -44,6 +44,8 @@ from .node import Node
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 SOURCE = "/usr/src/ganeti-lxc"
 _OS_DIR = "/usr/share/ganeti/os"
+_PACKAGE = "/usr/src/ganeti-lxc.deb"
+# Without a package, as the README tells.
 BUILD = "./autogen.sh && ./configure && make && make install"
 
 
@@ -125,19 +127,24 @@ def unpack(node: Node, what: str, data: bytes, target: str) -> None:
   )
 
 
-def install_driver(node: Node, data: bytes) -> None:
-  """What the README tells a user to do.
+def copy_checkout(node: Node, data: bytes) -> None:
+  """Put the sources on a node, for the tests that run there."""
+  unpack(node, "copy the checkout", data, SOURCE)
 
-  @raise LabCommandError: with the last lines of the build
+
+def install_package(node: Node, package: pathlib.Path) -> None:
+  """What apt-get does with the driver's package, offline.
+
+  @raise LabError: with the last lines of dpkg
 
   """
-  unpack(node, "copy the checkout", data, SOURCE)
+  script = 'cat >"$1" && dpkg --install "$1"'
+  argv = ["sh", "-c", script, "install", _PACKAGE]
   try:
-    node.run("install the driver", ["sh", "-c", f"cd {SOURCE} && {BUILD}"])
+    node.run("install the package", argv, stdin=package.read_bytes())
   except LabCommandError as err:
     raise LabError(
-      f"{err}\n(look around: qa/lab --name {node.lab} exec"
-      f" {node.name} -- bash; the source is in {SOURCE})"
+      f"{err}\n(look around: qa/lab --name {node.lab} exec {node.name} -- bash)"
     ) from err
 
 

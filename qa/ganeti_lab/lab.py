@@ -48,6 +48,7 @@ from . import (
   lock,
   loops,
   network,
+  package,
   plan,
   spawn,
   state,
@@ -284,14 +285,18 @@ def _install_nodes(record: State, progress: Progress, *, driver: bool) -> None:
   with progress.step(f"OS definitions: {' '.join(names) or 'none'}"):
     _on_each(nodes, lambda node: install.install_os(node, checkout))
   if driver:
-    with progress.step("installing the driver from the checkout"):
-      data = install.archive(checkout, install.checkout_files(checkout))
-      if record.backend == "vm":
+    files = install.checkout_files(checkout)
+    data = install.archive(checkout, files)
+    if record.backend == "vm":
+      with progress.step("installing the driver from the checkout"):
         scratch = record.plan.data_dir / "driver"
         added = vm_install.build(record.release, scratch, data)
         _on_each(nodes, lambda node: vm_install.unpack(node, added))
-      else:
-        _on_each(nodes, lambda node: install.install_driver(node, data))
+      return
+    built = package.ensure(checkout, files, progress)
+    with progress.step(f"installing {built.name}"):
+      _on_each(nodes, lambda node: install.copy_checkout(node, data))
+      _on_each(nodes, lambda node: install.install_package(node, built))
 
 
 def _on_each(nodes: list[Node], act: Callable[[Node], None]) -> None:
