@@ -82,6 +82,21 @@ class InstancePaths:
     return self.home / "post-stop"
 
   @property
+  def start_again(self) -> Path:
+    """Run by the post-stop hook of a restored guest that reboots."""
+    return self.home / "start-again"
+
+  @property
+  def restored(self) -> Path:
+    """There while a guest runs that was restored, see post-stop.sh."""
+    return self.home / "restored"
+
+  @property
+  def moving(self) -> Path:
+    """Tells the post-stop hook that the guest ends here to go on elsewhere."""
+    return self.home / "moving"
+
+  @property
   def hold_program(self) -> Path:
     return self.home / "hold.py"
 
@@ -117,6 +132,60 @@ class InstancePaths:
 
 
 @dataclass(frozen=True, slots=True)
+class MigrationPaths:
+  """The files of an instance's live migration on one node.
+
+  They are private (0700, 0600): images hold the guest's secrets.
+
+  """
+
+  home: Path
+
+  @property
+  def journal(self) -> Path:
+    """The durable state; see migration/journal.py."""
+    return self.home / "journal.json"
+
+  @property
+  def journal_lock(self) -> Path:
+    """Held for each single step."""
+    return self.home / "journal.lock"
+
+  @property
+  def worker_lock(self) -> Path:
+    """Held by the worker or receiver for its life; its number is in it."""
+    return self.home / "worker.lock"
+
+  @property
+  def progress(self) -> Path:
+    """What GetMigrationStatus reads; need not survive anything."""
+    return self.home / "progress.json"
+
+  @property
+  def files(self) -> Path:
+    """The source's instance directory, as the restore needs it."""
+    return self.home / "files"
+
+  @property
+  def images(self) -> Path:
+    """CRIU's images."""
+    return self.home / "images"
+
+  @property
+  def ask(self) -> Path:
+    """FIFO on which CRIU's action script asks the worker."""
+    return self.home / "ask"
+
+  @property
+  def answer(self) -> Path:
+    return self.home / "answer"
+
+  def log(self, what: str) -> Path:
+    """A log of CRIU's or of the worker's, kept until the next attempt."""
+    return self.home / f"{what}.log"
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
   """The directories of the driver.
 
@@ -135,6 +204,14 @@ class Layout:
   @property
   def lxcpath(self) -> Path:
     return self.data_dir
+
+  @property
+  def migrations(self) -> Path:
+    """Beside the instances' directories, which LXC takes for containers."""
+    return self.data_dir.with_name(f"{self.data_dir.name}-migration")
+
+  def migration(self, name: str) -> MigrationPaths:
+    return MigrationPaths(home=self.migrations / name)
 
   def lock(self, name: str) -> Path:
     return self.run_dir / "locks" / name
