@@ -225,12 +225,12 @@ def _mounts(guest: Guest, node: Abilities, init: Process) -> Iterator[Blocker]:
       continue
     for mount in mounts:
       for reason, remedy in mountrules.why_not(mount, mounts, guest, node):
-        thing = f"{mount.kind} on {mount.point}"
+        thing = f"{mount.fs_type} on {mount.mount_point}"
         yield _blocker(process, thing, reason, remedy)
       if space != outer and mountrules.is_group_file(mount):
         yield _blocker(
           process,
-          f"{mount.root} on {mount.point}",
+          f"{mount.root} on {mount.mount_point}",
           "a file of a control group is mounted in a namespace of its own,"
           " which cannot be made again (CRIU: Failed to move_mount)",
           "set MemoryPressureWatch=off in the unit, or drop sys_admin",

@@ -73,7 +73,7 @@ def checks() -> Iterator[Check]:
   yield Check("control groups", _mounted)
   for name, option, purpose in _CONTROLLERS:
     yield Check(f"cgroup {name}", partial(_needed, name, option, purpose))
-    yield Check(f"cgroup {name}", partial(_usable, name))
+    yield Check(f"cgroup {name}", partial(_usable, name), privileged=True)
   yield Check("cgroup cpuacct", _cpu_accounting)
   yield Check("CPU bandwidth", _bandwidth)
   yield Check("device programs", _device_programs)

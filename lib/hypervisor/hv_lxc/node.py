@@ -34,6 +34,7 @@ known is None.
 
 """
 
+import enum
 import gzip
 import re
 import shutil
@@ -166,12 +167,32 @@ def _module_names(text: str) -> frozenset[str]:
 class Check:
   """One question to a node.
 
-  @ivar subject: what it is about, should the question itself fail
+  @ivar subject: what it is about, in a list or should the question fail
+  @ivar privileged: only root gets a true answer
 
   """
 
   subject: str
   examine: Callable[[Node], Problem | None]
+  privileged: bool = False
+
+
+class State(enum.StrEnum):
+  """What came of a question."""
+
+  OK = "ok"
+  MISSING = "missing"
+  DEGRADED = "degraded"
+  UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+  """A requirement and how it is met; C{problem} is None if it is."""
+
+  subject: str
+  state: State
+  problem: Problem | None = None
 
 
 def missing_program(

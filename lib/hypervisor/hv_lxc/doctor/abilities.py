@@ -37,20 +37,19 @@ is told from CRIU's version.
 
 import contextlib
 import errno
-import re
 import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import versions
 from ..command import Result
 from ..errors import Failed
 from ..node import Node
 from .guest import Abilities
 
 _TIMEOUT_S = 30.0
-_VERSION = re.compile(r"Version: (\d+)\.(\d+)")
-_CAP_SYS_RESOURCE = 24
+CAP_SYS_RESOURCE = 24
 # The first CRIU that saves pidfds, and that asks for SO_PASSCRED only where
 # there is such a thing; neither is a feature that "criu check" knows.
 _PIDFDS = (4, 1)
@@ -68,14 +67,13 @@ class Criu:
     """Whether there is one."""
     return self.node.has_program("criu")
 
-  def version(self) -> tuple[int, int] | None:
-    """Major and minor number; None if it cannot be found out."""
-    match = _VERSION.search(self._ask("--version").stdout)
-    return (int(match[1]), int(match[2])) if match else None
+  def version(self) -> tuple[int, ...]:
+    """As (4, 1, 1); () if it cannot be found out."""
+    return tuple(versions.parse(self.ask("--version").stdout))
 
   def has(self, feature: str) -> bool:
     """Whether CRIU says that it and the kernel have a feature."""
-    return not self._ask("check", "--feature", feature).failed
+    return not self.ask("check", "--feature", feature).failed
 
   def uses_libbpf(self) -> bool:
     """Whether the program is linked with libbpf (for maps of eBPF)."""
@@ -84,7 +82,8 @@ class Criu:
       return b"libbpf.so" in Path(path or "").read_bytes()
     return False
 
-  def _ask(self, *arguments: str) -> Result:
+  def ask(self, *arguments: str) -> Result:
+    """How CRIU answers; a CRIU that cannot be started has failed."""
     argv = ("criu", *arguments)
     try:
       return self.node.host.run(argv, timeout_s=_TIMEOUT_S)
@@ -99,10 +98,10 @@ def of_node(node: Node) -> Abilities:
 
   """
   criu = Criu(node)
-  version = (criu.version() if criu.installed else None) or _NO_PASSCRED
+  version = _version(criu)
   return Abilities(
-    sys_resource=has_capability(node, _CAP_SYS_RESOURCE),
-    inet_sockets=version >= _NO_PASSCRED or passcred_everywhere(),
+    sys_resource=has_capability(node, CAP_SYS_RESOURCE),
+    inet_sockets=version >= _NO_PASSCRED or _passcred_everywhere(),
     raw_sockets=node.has_module("raw_diag", "CONFIG_INET_DIAG") is not False,
     packet_sockets=node.has_module("af_packet_diag", "CONFIG_PACKET_DIAG")
     is not False,
@@ -112,6 +111,16 @@ def of_node(node: Node) -> Abilities:
   )
 
 
+def reads_inet_sockets(node: Node) -> bool:
+  """Whether CRIU can save TCP and UDP sockets on this kernel."""
+  return _version(Criu(node)) >= _NO_PASSCRED or _passcred_everywhere()
+
+
+def _version(criu: Criu) -> tuple[int, ...]:
+  """Of a CRIU that is not there or does not tell, nothing bad is said."""
+  return (criu.version() if criu.installed else ()) or _NO_PASSCRED
+
+
 def has_capability(node: Node, number: int) -> bool:
   """Whether a process like this one can have a capability."""
   _, _, rest = node.proc("self/status").partition("\nCapBnd:")
@@ -119,7 +128,7 @@ def has_capability(node: Node, number: int) -> bool:
   return not text or bool(int(text, 16) >> number & 1)
 
 
-def passcred_everywhere() -> bool:
+def _passcred_everywhere() -> bool:
   """Whether the kernel answers SO_PASSCRED on an INET socket."""
   with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
     try:

@@ -37,6 +37,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..mountinfo import MountEntry
+
 
 class Why(NamedTuple):
   """Why something cannot be moved, and what can be done about it."""
@@ -124,24 +126,6 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-  """One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
-
-  @ivar device: of the super block, as "MAJOR:MINOR"
-  @ivar root: what of the file system is mounted
-  @ivar point: where, as the guest sees it
-
-  """
-
-  number: int
-  device: str
-  root: str
-  point: str
-  kind: str
-  source: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
   """A running guest.
 
@@ -157,7 +141,7 @@ class Guest:
   name: str
   init: int
   processes: tuple[Process, ...] = ()
-  mounts: Mapping[str, tuple[Mount, ...]] = field(default_factory=dict)
+  mounts: Mapping[str, tuple[MountEntry, ...]] = field(default_factory=dict)
   unix: Mapping[str, frozenset[int]] = field(default_factory=dict)
   node_devices: frozenset[str] = frozenset()
   groups: Mapping[str, frozenset[int]] = field(default_factory=dict)

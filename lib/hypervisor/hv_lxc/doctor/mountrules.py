@@ -35,7 +35,8 @@ Sources: criu/mount.c (validate_mounts), criu/filesystems.c, criu/tty.c.
 
 from collections.abc import Iterator
 
-from .guest import Abilities, Guest, Mount, Why
+from ..mountinfo import MountEntry
+from .guest import Abilities, Guest, Why
 
 # criu/filesystems.c; a file system of another type is made by nobody.
 _FILE_SYSTEMS = frozenset(
@@ -62,7 +63,10 @@ _CONSOLE = "/dev/console"
 
 
 def why_not(
-  mount: Mount, mounts: tuple[Mount, ...], guest: Guest, node: Abilities
+  mount: MountEntry,
+  mounts: tuple[MountEntry, ...],
+  guest: Guest,
+  node: Abilities,
 ) -> Iterator[Why]:
   """What speaks against a mount; nothing if it can be made again.
 
@@ -70,9 +74,9 @@ def why_not(
   mounted too (--ext-mount-map auto) and those that CRIU is told of.
 
   """
-  if mount.kind == "devpts" and mount.root not in ("/", "/ptmx"):
+  if mount.fs_type == "devpts" and mount.root not in ("/", "/ptmx"):
     # criu/tty.c, devpts_check_bindmount.
-    if mount.point != _CONSOLE:
+    if mount.mount_point != _CONSOLE:
       yield Why(
         "its other end is held by LXC outside of the guest (CRIU: Unable to"
         " find a master)",
@@ -80,40 +84,40 @@ def why_not(
       )
     return
   if (
-    mount.device in guest.node_devices
-    or mount.point in node.external_points
-    or mount.point == "/"
+    mount.devno in guest.node_devices
+    or mount.mount_point in node.external_points
+    or mount.mount_point == "/"
   ):
     return
-  if mount.kind.startswith("fuse") and mount.kind != "fusectl":
+  if mount.fs_type.startswith("fuse") and mount.fs_type != "fusectl":
     yield Why(
       "a program in the guest serves this file system (CRIU: failed to dump"
       " fs: always fail)",
-      f"run umount {mount.point} in the guest",
+      f"run umount {mount.mount_point} in the guest",
     )
-  elif mount.kind not in _FILE_SYSTEMS | node.file_systems:
+  elif mount.fs_type not in _FILE_SYSTEMS | node.file_systems:
     yield Why(
-      f"CRIU cannot mount {mount.kind} again (CRIU: FS mnt ... unsupported)",
-      f"run umount {mount.point} in the guest",
+      f"CRIU cannot mount {mount.fs_type} again (CRIU: FS mnt ... unsupported)",
+      f"run umount {mount.mount_point} in the guest",
     )
   elif mount.root != "/" and not _has_whole(mount, mounts):
     yield Why(
       f"it shows {mount.root} of a file system that is mounted"
       " nowhere else in the guest (CRIU: doesn't have a proper root mount)",
-      f"run umount {mount.point} in the guest",
+      f"run umount {mount.mount_point} in the guest",
     )
 
 
-def _has_whole(mount: Mount, mounts: tuple[Mount, ...]) -> bool:
+def _has_whole(mount: MountEntry, mounts: tuple[MountEntry, ...]) -> bool:
   """Whether what a bind mount shows can be reached by another mount."""
   return any(
-    other.device == mount.device
+    other.devno == mount.devno
     and other.number != mount.number
     and f"{mount.root}/".startswith(f"{other.root.rstrip('/')}/")
     for other in mounts
   )
 
 
-def is_group_file(mount: Mount) -> bool:
+def is_group_file(mount: MountEntry) -> bool:
   """Whether it is systemd's mount of memory.pressure for a unit."""
-  return mount.kind == "cgroup2" and mount.root.endswith(".pressure")
+  return mount.fs_type == "cgroup2" and mount.root.endswith(".pressure")

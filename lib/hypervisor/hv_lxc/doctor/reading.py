@@ -41,10 +41,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .. import cgroup, cgtree, hierarchies
+from .. import cgroup, cgtree, hierarchies, mountinfo
 from ..errors import Refused
 from ..host import Host, read_optional
-from .guest import Device, Guest, Mount, OpenFile, Process, Watch
+from ..mountinfo import MountEntry
+from .guest import Device, Guest, OpenFile, Process, Watch
 
 _LOCAL = frozenset(
   {"btrfs", "devpts", "devtmpfs", "ext2", "ext3", "ext4", "ramfs", "tmpfs"}
@@ -88,7 +89,7 @@ def read_processes(
   trees: hierarchies.Hierarchies | None = None,
 ) -> Guest:
   """The same, with the processes named by the caller."""
-  mounts: dict[str, tuple[Mount, ...]] = {}
+  mounts: dict[str, tuple[MountEntry, ...]] = {}
   unix: dict[str, frozenset[int]] = {}
   processes = []
   for pid in pids:
@@ -99,20 +100,20 @@ def read_processes(
     network = process.namespaces.get("net")
     if network and network not in unix:
       unix[network] = _unix_sockets(host, pid)
-  own = _mounts_of(read_optional(host.proc / "self/mountinfo") or "")
+  own = mountinfo.parse(read_optional(host.proc / "self/mountinfo") or "")
   return Guest(
     name=name,
     init=init,
     processes=tuple(processes),
     mounts=mounts,
     unix=unix,
-    node_devices=frozenset(mount.device for mount in own),
+    node_devices=frozenset(mount.devno for mount in own),
     groups=_groups(trees, name, processes) if trees else {},
   )
 
 
 def _process(
-  host: Host, pid: int, mounts: dict[str, tuple[Mount, ...]]
+  host: Host, pid: int, mounts: dict[str, tuple[MountEntry, ...]]
 ) -> Process | None:
   """A process; None if it is gone or a zombie."""
   home = host.proc / str(pid)
@@ -128,8 +129,8 @@ def _process(
   space = spaces.get("mnt", "")
   if space and space not in mounts:
     text = read_optional(home / "mountinfo") or ""
-    mounts[space] = tuple(_mounts_of(text))
-  kinds = {mount.number: mount.kind for mount in mounts.get(space, ())}
+    mounts[space] = tuple(mountinfo.parse(text))
+  kinds = {mount.number: mount.fs_type for mount in mounts.get(space, ())}
   try:
     files = tuple(_files(home, kinds))
     maps = _device_maps(home)
@@ -226,23 +227,6 @@ def _watches(info: str) -> Iterator[Watch]:
 def _device_maps(home: Path) -> tuple[str, ...]:
   text = read_optional(home / "maps") or ""
   return tuple(dict.fromkeys(_DEVICE_MAP.findall(text)))
-
-
-def _mounts_of(text: str) -> Iterator[Mount]:
-  for line in text.splitlines():
-    head, separator, tail = line.partition(" - ")
-    fields, rest = head.split(" "), tail.split(" ")
-    if not separator:
-      continue
-    number, _, device, root, point = fields[:5]
-    yield Mount(
-      number=int(number),
-      device=device,
-      root=root,
-      point=point,
-      kind=rest[0],
-      source=rest[1],
-    )
 
 
 def _unix_sockets(host: Host, pid: int) -> frozenset[int]:

@@ -111,6 +111,8 @@ class FakeNode:
     self.root = root
     self.lxc_version = "5.0.2\n"
     self.criu = Result(("criu", "check"), 0, "Looks good.\n")
+    self.criu_version = "Version: 4.2\n"
+    self.criu_lacks: set[str] = set()
     self.started: list[tuple[str, ...]] = []
 
   @property
@@ -132,8 +134,12 @@ class FakeNode:
     env: Mapping[str, str] | None = None,
   ) -> Result:
     self.started.append(tuple(argv))
-    if argv[0] == "criu":
+    if tuple(argv) == ("criu", "check"):
       return self.criu
+    if tuple(argv) == ("criu", "--version"):
+      return Result(tuple(argv), 0, self.criu_version)
+    if tuple(argv[:3]) == ("criu", "check", "--feature"):
+      return Result(tuple(argv), int(argv[3] in self.criu_lacks))
     assert tuple(argv) == ("lxc-start", "--version")
     return Result(tuple(argv), 0, self.lxc_version)
 

@@ -351,6 +351,20 @@ def test_a_healthy_node_verifies_as_none(
   assert hv.Verify(hvparams=paramvalues.defaults()) is None
 
 
+def test_verify_complained_of_controller_b_where_blkio_was_named(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  asked: list[list[str]] = []
+
+  def problems(_host: object, extra_cgroups: object) -> list[str]:
+    asked.append(list(extra_cgroups))  # type: ignore[call-overload]
+    return []
+
+  monkeypatch.setattr("ganeti.hypervisor.hv_lxc.verify.problems", problems)
+  LXCHypervisor().Verify(hvparams={"extra_cgroups": "blkio, net_cls"})
+  assert asked == [["blkio", "net_cls"]]
+
+
 def test_each_problem_is_in_the_result(
   hv: LXCHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,11 +37,18 @@ from ganeti.hypervisor.hv_lxc.doctor.guest import (
   Abilities,
   Device,
   Guest,
-  Mount,
   OpenFile,
   Process,
   Watch,
 )
+from ganeti.hypervisor.hv_lxc.mountinfo import MountEntry
+
+
+def mount_of(
+  *, number: int, device: str, root: str, point: str, kind: str
+) -> MountEntry:
+  return MountEntry(number, device, root, point, "rw", kind, "none", "rw")
+
 
 SPACES = {
   kind: f"{kind}:[{4026532000 + number}]"
@@ -49,9 +56,11 @@ SPACES = {
     ("mnt", "net", "pid", "ipc", "uts", "user", "time", "cgroup")
   )
 }
-ROOT = Mount(number=1, device="8:1", root="/", point="/", kind="ext4")
-DEV = Mount(number=2, device="0:5", root="/", point="/dev", kind="tmpfs")
-PTS = Mount(number=3, device="0:6", root="/", point="/dev/pts", kind="devpts")
+ROOT = mount_of(number=1, device="8:1", root="/", point="/", kind="ext4")
+DEV = mount_of(number=2, device="0:5", root="/", point="/dev", kind="tmpfs")
+PTS = mount_of(
+  number=3, device="0:6", root="/", point="/dev/pts", kind="devpts"
+)
 INIT = Process(pid=100, command="init", parent=99, namespaces=SPACES)
 BARE = Abilities(
   sys_resource=False,
@@ -63,7 +72,7 @@ BARE = Abilities(
 )
 
 
-def guest(*processes: Process, mounts: tuple[Mount, ...] = ()) -> Guest:
+def guest(*processes: Process, mounts: tuple[MountEntry, ...] = ()) -> Guest:
   return Guest(
     name="web1",
     init=100,
@@ -115,12 +124,14 @@ def test_ordinary_guest_has_no_blockers() -> None:
     file("/sys/fs/cgroup/memory.pressure", mount=1),
   )
   mounts = (
-    Mount(number=4, device="0:7", root="/", point="/proc", kind="proc"),
-    Mount(number=5, device="0:7", root="/sys", point="/proc/sys", kind="proc"),
-    Mount(
+    mount_of(number=4, device="0:7", root="/", point="/proc", kind="proc"),
+    mount_of(
+      number=5, device="0:7", root="/sys", point="/proc/sys", kind="proc"
+    ),
+    mount_of(
       number=6, device="0:9", root="/0", point="/dev/console", kind="devpts"
     ),
-    Mount(number=7, device="8:1", root="/d", point="/mnt", kind="ext4"),
+    mount_of(number=7, device="8:1", root="/d", point="/mnt", kind="ext4"),
   )
   found = guest(child(files=files, uids=(33, 33, 33, 33)), mounts=mounts)
   assert find_blockers(found) == ()
@@ -190,14 +201,14 @@ def test_nested_mount_namespace_only_where_mounts_cannot_be_remade() -> None:
 
 
 def test_unit_of_systemd_with_a_mount_of_memory_pressure() -> None:
-  nested = Mount(
+  nested = mount_of(
     number=50,
     device="0:29",
     root="/ganeti-lxc/web1/payload/x.service/memory.pressure",
     point="/sys/fs/cgroup/x.service/memory.pressure",
     kind="cgroup2",
   )
-  whole = replace(nested, number=51, root="/", point="/sys/fs/cgroup")
+  whole = replace(nested, number=51, root="/", mount_point="/sys/fs/cgroup")
   unit = child(namespaces={**SPACES, "mnt": "mnt:[1]"})
   found = guest(unit)
   found = replace(found, mounts={**found.mounts, "mnt:[1]": (nested, whole)})
@@ -221,7 +232,7 @@ MOUNTS = [
 def test_mount_that_cannot_be_made_again(
   kind: str, device: str, root: str, point: str, said: str
 ) -> None:
-  mount = Mount(number=9, device=device, root=root, point=point, kind=kind)
+  mount = mount_of(number=9, device=device, root=root, point=point, kind=kind)
   (found,) = find_blockers(guest(mounts=(mount,)))
   assert found.object == f"{kind} on {point}"
   assert (found.pid, found.command) == (100, "init")
@@ -229,8 +240,8 @@ def test_mount_that_cannot_be_made_again(
 
 
 def test_mounts_that_criu_is_told_about() -> None:
-  ramfs = Mount(number=9, device="0:80", root="/", point="/c", kind="ramfs")
-  disk = Mount(number=9, device="7:1", root="/", point="/srv", kind="ext4")
+  ramfs = mount_of(number=9, device="0:80", root="/", point="/c", kind="ramfs")
+  disk = mount_of(number=9, device="7:1", root="/", point="/srv", kind="ext4")
   told = Abilities(
     file_systems=frozenset({"ramfs"}), external_points=frozenset({"/srv"})
   )

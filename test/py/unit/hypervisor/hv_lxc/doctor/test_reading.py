@@ -41,6 +41,7 @@ from unit.hypervisor.hv_lxc.fake_groups import NAME, FakeGroups, write
 MOUNTINFO = """\
 75 74 8:1 / / rw,nodev - ext4 /dev/loop0p1 rw
 76 75 0:40 / /dev rw - tmpfs none rw
+77 75 0:41 / /proc rw - proc proc rw
 78 77 0:41 /sys/net /proc/sys/net rw shared:5 master:2 - proc proc rw
 """
 UNIX = """\
@@ -121,8 +122,8 @@ def test_process(node: FakeGroups, proc: FakeProc) -> None:
 def test_mounts_and_sockets(node: FakeGroups, proc: FakeProc) -> None:
   guest = reading.read_guest(node.host, NAME)
   mounts = guest.mounts["mnt:[40265323]"]
-  assert [m.number for m in mounts] == [75, 76, 78]
-  assert (mounts[2].root, mounts[2].kind) == ("/sys/net", "proc")
+  assert [m.number for m in mounts] == [75, 76, 77, 78]
+  assert (mounts[3].root, mounts[3].fs_type) == ("/sys/net", "proc")
   assert guest.unix == {"net:[40265323]": frozenset({4711, 4712})}
   assert "0:28" in guest.node_devices
 
