@@ -88,28 +88,28 @@ def cache_of(module: Path) -> Path:
   return Path(importlib.util.cache_from_source(str(module)))
 
 
-def compile_module(module: Path, target: Path, seen_as: str) -> None:
+def compile_module(module: Path, seen_as: str) -> None:
   """Jobs run as a user who could not write the compiled copy.
 
   @param seen_as: the path that a traceback shows
   @raise ToolError: this Python cannot read it
 
   """
+  cache = cache_of(module)
   try:
-    py_compile.compile(str(module), str(target), dfile=seen_as, doraise=True)
+    py_compile.compile(str(module), str(cache), dfile=seen_as, doraise=True)
   except py_compile.PyCompileError as err:
-    raise ToolError(f"{module} cannot be compiled: {err.msg}") from err
-  target.chmod(0o644)
-  sync(target)
+    raise ToolError(f"{seen_as} cannot be compiled: {err.msg}") from err
+  cache.chmod(0o644)
+  sync(cache)
 
 
 def remove_file(path: Path) -> None:
   """A file, and what any Python has compiled it into."""
   path.unlink(missing_ok=True)
-  beside(path).unlink(missing_ok=True)
   if path.suffix == ".py":
     cache = path.parent / "__pycache__"
-    for compiled in cache.glob(f"{path.stem}.cpython-*.pyc*"):
+    for compiled in cache.glob(f"{path.stem}.cpython-*.pyc"):
       compiled.unlink(missing_ok=True)
 
 
@@ -141,10 +141,8 @@ def exchange(one: Path, other: Path) -> None:
     aside.rename(one)
 
 
-def recover(directory: Path) -> None:
+def recover(one: Path, other: Path) -> None:
   """After an L{exchange} in several steps that was interrupted."""
-  aside = directory.with_name(directory.name + _ASIDE)
-  if aside.exists() and not directory.exists():
-    aside.rename(directory)
-  elif aside.exists():
-    shutil.rmtree(aside)
+  aside = other.with_name(other.name + _ASIDE)
+  if aside.exists():
+    aside.rename(one if other.exists() else other)

@@ -52,6 +52,8 @@ Path = pathlib.Path
 
 PACKAGE = "hypervisor/hv_lxc"
 MANIFEST = "MANIFEST"
+# In the staged package, until the moment of the switch.
+_STORAGE = ".storage"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Tree:
     """Where a file of the driver is written first."""
     if is_in_package(name):
       return self.staged / name[len(PACKAGE) + 1 :]
-    return files.beside(self.top / name)
+    return self.staged / _STORAGE / Path(name).name
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
@@ -191,7 +193,7 @@ def install(source: Path, tree: Tree, root: str = "") -> bool:
   for name in ("hypervisor", "storage/__pycache__"):
     (tree.top / name).mkdir(mode=0o755, parents=True, exist_ok=True)
   with tree.locked():
-    files.recover(tree.package)
+    files.recover(tree.staged, tree.package)
     _refuse_foreign(source, tree, names)
     if is_installed(source, tree, names):
       return False
@@ -217,17 +219,10 @@ def _stage(source: Path, tree: Tree, names: list[str], root: str) -> None:
     module = tree.stage_of(name)
     files.copy(source / name, module)
     if name.endswith(".py"):
-      seen_as = str(tree.top / name)[len(root) :]
-      files.compile_module(module, _stage_of_cache(tree, name), seen_as)
+      files.compile_module(module, seen_as=str(tree.top / name)[len(root) :])
   _list(tree.staged, names)
   for directory in [tree.staged, *tree.staged.rglob("*/")]:
     files.sync(directory)
-
-
-def _stage_of_cache(tree: Tree, name: str) -> Path:
-  if is_in_package(name):
-    return files.cache_of(tree.stage_of(name))
-  return files.beside(files.cache_of(tree.top / name))
 
 
 def _switch(tree: Tree, names: list[str]) -> None:
@@ -240,10 +235,10 @@ def _switch(tree: Tree, names: list[str]) -> None:
   """
   for name in names:
     if not is_in_package(name):
-      target = tree.top / name
-      files.beside(target).replace(target)
-      cache = files.cache_of(target)
-      files.beside(cache).replace(cache)
+      module, target = tree.stage_of(name), tree.top / name
+      module.replace(target)
+      files.cache_of(module).replace(files.cache_of(target))
+  shutil.rmtree(tree.staged / _STORAGE, ignore_errors=True)
   if tree.package.exists():
     files.exchange(tree.staged, tree.package)
   else:
@@ -255,7 +250,8 @@ def _switch(tree: Tree, names: list[str]) -> None:
 def _keep_foreign(tree: Tree, owned: set[str]) -> None:
   """What somebody put into the old package moves to the one in place."""
   known = {tree.stage_of(name) for name in owned}
-  known.add(tree.staged / MANIFEST)
+  manifest = tree.staged / MANIFEST
+  known |= {manifest, files.beside(manifest)}
   for path in sorted(tree.staged.rglob("*")):
     if path.is_dir() or path in known or "__pycache__" in path.parts:
       continue
@@ -274,7 +270,7 @@ def remove(tree: Tree) -> bool:
   if not tree.owned() and not tree.staged.exists():
     return False
   with tree.locked():
-    files.recover(tree.package)
+    files.recover(tree.staged, tree.package)
     owned = tree.owned()
     if tree.placed():
       _list(tree.package, owned)
