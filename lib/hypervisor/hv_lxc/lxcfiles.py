@@ -75,9 +75,15 @@ def write(
     _write(paths.hold_flag, "")
     _copy("hold.py", paths.hold_program)
   _write(paths.start_host_data, hook_text)
+  copy_scripts(paths)
+  _write(paths.config, lxcconf.render(lines))
+
+
+def copy_scripts(paths: InstancePaths) -> None:
+  """Puts the scripts that LXC runs, but for those of NICs, in place."""
   _copy("start-host.sh", paths.start_host_hook)
   _copy("post-stop.sh", paths.post_stop_hook)
-  _write(paths.config, lxcconf.render(lines))
+  _copy("start-again.sh", paths.start_again)
 
 
 def keep_memory(host: Host, name: str, memory_mib: int) -> None:

@@ -30,12 +30,48 @@
 
 # lxc.hook.post-stop: run by LXC's monitor on the host when the container
 # is gone.  Notes how it came to its end.  The kernel ends the init of a PID
-# namespace with SIGINT for reboot(2) with HALT or POWER_OFF (reboot(2)),
-# and an init without CAP_SYS_BOOT just exits; any other signal is a crash,
-# which liblxc logs as below (__lxc_start in start.c, LXC 5 to 7).
+# namespace with SIGINT for reboot(2) with HALT or POWER_OFF, and with SIGHUP
+# for RESTART (reboot(2)), and an init without CAP_SYS_BOOT just exits; any
+# other signal is a crash, which liblxc logs as below (__lxc_start in start.c,
+# LXC 5 to 7).
+#
+# The monitor of a restored container neither logs that nor starts the
+# container again when it reboots (do_restore in criu.c); it has not waited
+# for init yet, though, so that the kernel still tells how that ended.
 
 home=${0%/*}
+sighup=1
+
+# Prints the wait status of init (proc_pid_stat(5), exit_code).
+init_status() {
+  for pid in $(cat "/proc/$PPID/task/$PPID/children"); do
+    stat=$(cat "/proc/$pid/stat") || continue
+    case ${stat##*) } in
+      Z*) echo "${stat##* }" && return ;;
+    esac
+  done
+}
+
+# Goes to another node, see migration/dump.py.
+[ ! -e "$home/moving" ] || exit 0
 [ "$LXC_TARGET" = stop ] || exit 0
+
+if [ -e "$home/restored" ]; then
+  status=$(init_status)
+  if [ "$status" = "$sighup" ]; then
+    setsid sh "$home/start-again" "$PPID" "${home%/*}" "$LXC_NAME" \
+      </dev/null >/dev/null 2>&1 &
+    exit 0
+  fi
+  # Killed by another signal than that of a halt: the low seven bits.
+  if [ -z "$status" ] || [ $((status & 127)) -gt 2 ]; then
+    echo died >"$home/ended"
+  else
+    echo halted >"$home/ended"
+  fi
+  exit 0
+fi
+
 read -r log <"$home/log-name" || exit 0
 if tail -n 100 -- "$log" |
   grep -Eq "\\) - Container .*(init exited|violated its seccomp)"; then

@@ -34,7 +34,7 @@ Whatever goes wrong on the way, L{stopping.clean_up} walks the way back.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from . import (
@@ -65,7 +65,7 @@ from .host import (
   write_file,
 )
 from .layout import InstancePaths
-from .model import ContainerSpec, InitKind
+from .model import ContainerSpec, DiskSpec, InitKind
 from .partitions import Partitions
 from .record import DiskRecord, Phase, Record
 from .request import StartRequest
@@ -148,20 +148,38 @@ def _bring_up(
     nics=tuple(nics.NicRecord.of(n).to_dict() for n in request.nics),
   )
   record.save(paths, noted)
-  noted = _attach_disks(host, storage, request, paths, noted)
+  noted = attach_disks(
+    host,
+    storage,
+    noted,
+    request.disks,
+    paths=paths,
+    block_disks=request.params.block_disks,
+  )
   spec = _specify(host, request, paths, noted)
   lxcfiles.write(host, request, spec, paths)
   _run(host, request, paths)
   record.save(paths, noted.in_phase(Phase.RUNNING))
 
 
-def _attach_disks(
+def attach_disks(
   host: Host,
   storage: Partitions,
-  request: StartRequest,
-  paths: InstancePaths,
   noted: Record,
+  wanted: Sequence[DiskSpec],
+  *,
+  paths: InstancePaths,
+  block_disks: bool = False,
 ) -> Record:
+  """Attaches an instance's disks, each noted before it is attached.
+
+  @param noted: the record so far
+  @param block_disks: leave all but the first one block devices
+  @return: the record with the disks
+  @raise Refused: as L{disks.attach}
+  @raise Failed: as L{disks.attach}
+
+  """
   current = noted
 
   def note(disk: DiskRecord) -> None:
@@ -169,14 +187,14 @@ def _attach_disks(
     current = current.with_disk(disk)
     record.save(paths, current)
 
-  for disk in request.disks:
-    as_block = disk.index > 0 and request.params.block_disks
+  for disk in wanted:
+    as_block = disk.index > 0 and block_disks
     attached = disks.attach(
       host,
       storage,
       paths,
       disk,
-      name=request.name,
+      name=noted.name,
       note=note,
       as_block=as_block,
     )

@@ -29,24 +29,43 @@
 
 """Live migration: a running guest goes to another node.
 
-One node's part:
+What may happen, and what follows; no I/O:
+
+  states.py      The words of the protocol: states, events, acts, steps
+  table.py       The one transition table of a live migration
+  protocol.py    What follows from the table: predicates, the meaning of an id
+
+The executor:
+
+  journal.py     What a node durably knows about an instance's migration
+  machine.py     Executes the table: looks up, writes durably, acts in order
+
+Between the nodes:
+
+  auth.py        Both sides prove that they know a migration's secret
+  messages.py    What the two nodes of a migration say to each other
+  tls.py         The encrypted connection, pinned to the node certificate
+  wire.py        Frames: how messages between the two nodes are written
+  channel.py     The connection, on either side
+  handshake.py   How a connection begins
+  listener.py    Who is waited for
+  stream.py      Files as a stream
+  intake.py      A stream as files
+  manifest.py    What was sent, for comparison
+  pace.py        How fast
+
+CRIU and what it leaves to others:
 
   dump.py            Turns a running guest into files
-  restore.py         Brings a guest to life again from files
-  criu.py            CRIU's command lines, and what its log says
-  held.py            A program that asks whether it may go on
-  instance_files.py  The files that a running instance lives from
+  restore.py         Brings a guest to life again from what dump.py made
+  criu.py            CRIU's command lines, and what its log says of a failure
+  held.py            A program that asks, at its stages, whether it may go on
+  instance_files.py  The files that the monitor and the hooks live from
   netlock.py         Gives a guest back its network when CRIU was killed
   group_tree.py      The control groups that a guest has made, on v2
-  enforce.py         Limits and devices, which LXC sets at a start only
-  device_program.py  A list of devices as a program for the kernel (v2)
-  announce.py        Tells the network where a guest is now
-  send_frames.py     Sends Ethernet frames; run inside a guest's network
-
-From node to node:
-
-  auth.py            Who is at the other end
-  messages.py        What the two nodes say to each other
-  wire.py            The connection between two nodes
+  enforce.py         What LXC sets at a start and not at a restore
+  device_program.py  A list of allowed devices as a program for the kernel
+  announce.py        Tells the network that a guest is elsewhere now
+  send_frames.py     Sends frames; run in a guest's network
 
 """

@@ -1,0 +1,319 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""Turns a running guest into files.
+
+  dump(host, name, *, hold, parent=None, timeout_s=...) -> DumpTimes
+  pre_dump(host, name, images, *, parent=None) -> None
+  resume(host, name) -> None
+
+The migration's C{images/}, C{files/} and CRIU's log (layout.MigrationPaths)
+are written.  C{hold()} is called when both directories are complete and the
+guest is stopped; when it returns, CRIU ends the guest's processes, when it
+raises (or this process dies) they run on.
+
+"""
+
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .. import cgroup, cgtree, freezer, hierarchies, stopping
+from ..errors import Failed, Incomplete, LxcError, Refused
+from ..hierarchies import Hierarchies
+from ..host import Host, make_directory, wait_until, write_file
+from ..layout import MigrationPaths
+from . import criu, group_tree, held, instance_files, netlock
+
+_log = logging.getLogger(__name__)
+
+_STAGE = "post-dump"
+# liblxc's own note for its restore (criu.c, save_tty_major_minor).
+_TTY_INFO = "tty.info"
+_FROZEN_SINCE = "freezing cgroup"
+_END_S = 60.0
+# Processes that were killed are still seen for a moment.
+_GONE_S = 2.0
+_MAX_DUMP_S = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpTimes:
+  """How long the parts of a dump took, in seconds.
+
+  @ivar dump: until the images were complete
+  @ivar hold: what the caller took
+  @ivar end: from then until nothing of the guest was left
+  @ivar frozen: the part of C{dump} in which the guest did not run
+
+  """
+
+  dump: float
+  hold: float
+  end: float
+  frozen: float
+
+
+def dump(
+  host: Host,
+  name: str,
+  *,
+  hold: Callable[[], None],
+  parent: Path | None = None,
+  timeout_s: float = _MAX_DUMP_S,
+) -> DumpTimes:
+  """Dumps a running instance; afterwards none of its processes is left.
+
+  Its disks stay mounted, and its directory stays: stopping.clean_up takes
+  them away.  The caller keeps others from starting or stopping it.
+
+  @param hold: see above; what it raises is raised again
+  @param parent: the images of the last pre-dump
+  @param timeout_s: for everything, what C{hold} takes included
+  @raise Refused: it cannot be dumped; it runs on
+  @raise Failed: it was not dumped; it runs on as before
+  @raise Incomplete: it was not dumped, and it is not as before
+
+  """
+  trees = hierarchies.find(host)
+  paths = host.layout.instance(name)
+  work = host.layout.migration(name)
+  order = _order(host, trees, work, name, work.images).based_on(parent)
+  begun = time.monotonic()
+  reached: list[float] = []
+
+  def held_back() -> None:
+    reached.append(time.monotonic())
+    instance_files.save(paths, work.files)
+    hold()
+    write_file(paths.moving, "")
+    reached.append(time.monotonic())
+
+  story = held.run(
+    host,
+    criu.dump_argv(order),
+    work,
+    {_STAGE: held_back},
+    timeout_s=timeout_s,
+  )
+  if _STAGE not in story.passed or not _ended(host, trees, name, story):
+    _give_back(host, name, story)
+    raise _error(name, order.log, story)
+  if not stopping.wait_for_end(trees, name, _END_S):
+    raise Incomplete(
+      f"Instance {name} was checkpointed, but LXC's process for it does not"
+      " end",
+      evidence=f"{_END_S:.0f} s after its processes have ended",
+    )
+  done = time.monotonic()
+  return DumpTimes(
+    dump=reached[0] - begun,
+    hold=reached[1] - reached[0],
+    end=done - reached[1],
+    frozen=_frozen(order.log, reached[1] - reached[0]),
+  )
+
+
+def pre_dump(
+  host: Host,
+  name: str,
+  images: Path,
+  *,
+  parent: Path | None = None,
+  timeout_s: float = _MAX_DUMP_S,
+) -> None:
+  """Copies a guest's memory while it runs, or what changed since C{parent}.
+
+  Needs C{criu.has_feature(host, "mem_dirty_track")}: without it CRIU dies
+  with the guest's processes stopped (mem.c, BUG_ON).
+
+  @param images: directory to write to, on the same file system as all others
+  @raise Refused: it does not run
+  @raise Failed: it could not be done; the guest runs on
+
+  """
+  trees = hierarchies.find(host)
+  work = host.layout.migration(name)
+  order = _order(host, trees, work, name, images).based_on(parent)
+  log = work.log("pre-dump")
+  argv = criu.pre_dump_argv(replace(order, log=log))
+  result = host.run(argv, timeout_s=timeout_s)
+  if result.failed:
+    story = held.Story(result)
+    _give_back(host, name, story)
+    raise _error(name, log, story)
+
+
+def resume(host: Host, name: str) -> None:
+  """Has a guest run on whose dump was cut off, whatever was killed.
+
+  Can be called any number of times, also when the guest has ended.
+
+  @raise Failed: it runs, but is cut off from its network
+
+  """
+  trees = hierarchies.find(host)
+  host.layout.instance(name).moving.unlink(missing_ok=True)
+  init = cgroup.init_pid(host, trees, name)
+  if init is None:
+    return
+  if freezer.is_frozen(trees, name):
+    freezer.thaw(trees, name)
+  netlock.release(host, trees, name, init)
+
+
+def _order(
+  host: Host,
+  trees: Hierarchies,
+  work: MigrationPaths,
+  name: str,
+  images: Path,
+) -> criu.DumpOrder:
+  init = cgroup.init_pid(host, trees, name)
+  tree = trees.controller("freezer")
+  if init is None or tree is None:
+    raise Refused(f"Instance {name} does not run on this node")
+  if freezer.is_frozen(trees, name):
+    raise Refused(
+      f"Instance {name} is paused",
+      remedy="open its console to let it go on, and try again",
+    )
+  make_directory(work.home)
+  instance_files.empty(images)
+  config = instance_files.config(host.layout.instance(name).config)
+  tty = _console(host, init, config)
+  if tty:
+    write_file(images / _TTY_INFO, tty)
+  group_tree.save(trees, name, images)
+  return criu.DumpOrder(
+    pid=init,
+    images=images,
+    log=work.log("dump"),
+    freezer=tree.payload(name),
+    roots=_roots(host, trees, init, name),
+    mounts=criu.mapped_mounts(config),
+    tty=tty,
+    lock=criu.network_lock(host),
+    script=held.script(work),
+  )
+
+
+def _console(host: Host, init: int, config: list[tuple[str, str]]) -> str:
+  """The guest's console in CRIU's words; "" when it has none.
+
+  A link that the guest put there is not followed.
+
+  """
+  if ("lxc.console.path", "none") in config:
+    return ""
+  try:
+    found = os.lstat(host.proc / f"{init}/root/dev/console")
+  except OSError:
+    return ""
+  if not stat.S_ISCHR(found.st_mode):
+    return ""
+  return f"tty[{found.st_rdev:x}:{found.st_dev:x}]"
+
+
+def _roots(
+  host: Host, trees: Hierarchies, init: int, name: str
+) -> tuple[str, ...]:
+  """The guest's group in each tree, as CRIU sees it (/proc/PID/cgroup).
+
+  For v2 all controllers are named, as liblxc does.  With none, CRIU notes
+  cgroup.subtree_control, and cannot write it back before the processes have
+  left the group.
+
+  """
+  text = cgtree.read(f"{host.proc}/{init}/cgroup") or ""
+  top = "/" + cgroup.payload_dir(name)
+  roots = []
+  for line in text.splitlines():
+    _, controllers, path = line.split(":", 2)
+    before, found, _ = path.partition(top)
+    if not found:
+      continue
+    names = controllers
+    if not names and trees.unified is not None:
+      names = ",".join(trees.unified.controllers)
+    root = before + top
+    roots.append(f"{names}:{root}" if names else root)
+  return tuple(roots)
+
+
+def _ended(
+  host: Host, trees: Hierarchies, name: str, story: held.Story
+) -> bool:
+  """Whether the guest has ended after it was given up.
+
+  CRIU may have been killed after it was allowed to end the guest; the
+  first process that it kills is process 1, with which all others end.
+
+  """
+
+  def gone() -> bool:
+    return cgroup.init_pid(host, trees, name) is None
+
+  return wait_until(gone, _GONE_S if story.result.failed else _END_S)
+
+
+def _give_back(host: Host, name: str, story: held.Story) -> None:
+  try:
+    resume(host, name)
+  except LxcError as err:
+    told = story.error or story.result.evidence()
+    raise Incomplete(
+      f"Instance {name} could not be checkpointed and is not as before",
+      evidence=f"{err}; the checkpoint failed since: {told}",
+    ) from err
+
+
+def _error(name: str, log: Path, story: held.Story) -> Exception:
+  if isinstance(story.error, Exception):
+    return story.error
+  text = criu.read_log(log)
+  found = criu.trouble(text)
+  if found is None:
+    evidence, remedy = story.result.evidence(), ""
+  else:
+    evidence, remedy = str(found), found.remedy
+  return Failed(
+    f"Instance {name} could not be checkpointed, it runs on",
+    evidence=evidence,
+    remedy=remedy or f"see {log}",
+  )
+
+
+def _frozen(log: Path, hold_s: float) -> float:
+  seconds = criu.seconds_since(criu.read_log(log), _FROZEN_SINCE)
+  return max(0.0, seconds - hold_s)
