@@ -34,7 +34,7 @@ from collections.abc import Iterator
 
 import pytest
 from cluster import leaks
-from cluster.cluster import Cluster, of_environment, together
+from cluster.cluster import Cluster, Node, of_environment, together
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -92,3 +92,41 @@ def cluster(
     complaints = leak_watch.complaints()
     complaints += [f"ran on two nodes at once: {n}" for n in watch.seen]
     assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def foreign(cluster: Cluster) -> Iterator[Node]:
+  """A container of the node's administrator, running on node1."""
+  node = cluster.master
+  node.sh(
+    """
+    mkdir -p /var/lib/lxc/foreign/rootfs/bin /var/lib/lxc/foreign/rootfs/sbin
+    cd /var/lib/lxc/foreign
+    mkdir -p rootfs/proc rootfs/sys rootfs/dev rootfs/etc
+    image=$(mktemp -d)
+    debugfs -R "dump /bin/busybox rootfs/bin/busybox" \\
+      /var/cache/ganeti-lxc-lab/guests/busybox/root.ext4 2>/dev/null
+    rmdir "$image"
+    chmod 755 rootfs/bin/busybox
+    ln -sf busybox rootfs/bin/sh
+    printf '#!/bin/busybox sh\\nexec /bin/busybox sleep 100000\\n' \\
+      >rootfs/sbin/init
+    chmod 755 rootfs/sbin/init
+    cat >config <<END
+lxc.uts.name = foreign
+lxc.rootfs.path = dir:/var/lib/lxc/foreign/rootfs
+lxc.net.0.type = empty
+lxc.mount.auto = proc sys
+END
+    lxc-start -n foreign -d
+    lxc-wait -n foreign -s RUNNING -t 10
+    """
+  )
+  try:
+    yield node
+  finally:
+    node.sh(
+      "lxc-stop -k -n foreign; rm -rf /var/lib/lxc/foreign"
+      " /run/lxc/lock/var/lib/lxc; find /sys/fs/cgroup -depth -type d"
+      " -name 'lxc.*foreign*' -exec rmdir {} \\; || true"
+    )

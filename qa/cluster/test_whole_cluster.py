@@ -31,79 +31,28 @@
 import json
 import pathlib
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 from cluster.cluster import Cluster, Node, wait_for
+from cluster.verify import problems
 
-# The kernel of a lab's nodes: /proc/sysrq-trigger is not there for Ganeti.
-_KNOWN = "/proc/sysrq-trigger"
 # Files that the defaults of KVM's parameters name.
 _KVM = ("/usr/bin/kvm", "/boot/vmlinuz-3-kvmU")
 _LAB = pathlib.Path(__file__).resolve().parents[1] / "lab"
 
 
-def _problems(cluster: Cluster) -> list[str]:
-  """What gnt-cluster verify complains about, but for what is known."""
-  out = cluster.master.try_run("gnt-cluster", "verify").output
-  assert "Traceback" not in out, out
-  return [
-    line.partition(" - ")[2]
-    for line in out.splitlines()
-    if ("ERROR" in line or "WARNING" in line) and _KNOWN not in line
-  ]
-
-
 def test_verify_is_clean_with_instances(cluster: Cluster) -> None:
-  assert _problems(cluster) == []
+  assert problems(cluster) == []
   cluster.add_all({"on": cluster.nodes[0]}, {"on": cluster.nodes[1]}, {
     "more": ("--no-start",)})  # fmt: skip
-  assert _problems(cluster) == []
-
-
-@pytest.fixture
-def foreign(cluster: Cluster) -> Iterator[Node]:
-  """A container of the node's administrator, running on node1."""
-  node = cluster.master
-  node.sh(
-    """
-    mkdir -p /var/lib/lxc/foreign/rootfs/bin /var/lib/lxc/foreign/rootfs/sbin
-    cd /var/lib/lxc/foreign
-    mkdir -p rootfs/proc rootfs/sys rootfs/dev rootfs/etc
-    image=$(mktemp -d)
-    debugfs -R "dump /bin/busybox rootfs/bin/busybox" \\
-      /var/cache/ganeti-lxc-lab/guests/busybox/root.ext4 2>/dev/null
-    rmdir "$image"
-    chmod 755 rootfs/bin/busybox
-    ln -sf busybox rootfs/bin/sh
-    printf '#!/bin/busybox sh\\nexec /bin/busybox sleep 100000\\n' \\
-      >rootfs/sbin/init
-    chmod 755 rootfs/sbin/init
-    cat >config <<END
-lxc.uts.name = foreign
-lxc.rootfs.path = dir:/var/lib/lxc/foreign/rootfs
-lxc.net.0.type = empty
-lxc.mount.auto = proc sys
-END
-    lxc-start -n foreign -d
-    lxc-wait -n foreign -s RUNNING -t 10
-    """
-  )
-  try:
-    yield node
-  finally:
-    node.sh(
-      "lxc-stop -k -n foreign; rm -rf /var/lib/lxc/foreign"
-      " /run/lxc/lock/var/lib/lxc; find /sys/fs/cgroup -depth -type d"
-      " -name 'lxc.*foreign*' -exec rmdir {} \\; || true"
-    )
+  assert problems(cluster) == []
 
 
 def test_a_foreign_container_is_no_business_of_ours(
   cluster: Cluster, foreign: Node
 ) -> None:
   instance = cluster.add()
-  assert _problems(cluster) == []
+  assert problems(cluster) == []
   assert "foreign" not in cluster.gnt("instance", "list", "-o", "name,status")
   instance.gnt("remove", "-f")
   assert "RUNNING" in foreign.run("lxc-info", "-n", "foreign", "-s")
@@ -116,7 +65,7 @@ def test_verify_bears_leftovers(cluster: Cluster) -> None:
   group = "/sys/fs/cgroup/pids/ganeti-lxc/gone.lab/payload"
   node.sh(f"mkdir -p {left}/rootfs {group}; echo garbage >{left}/record.json")
   try:
-    assert _problems(cluster) == []
+    assert problems(cluster) == []
     assert "gone.lab" not in cluster.gnt("instance", "list", "-o", "name")
   finally:
     node.sh(
@@ -138,7 +87,7 @@ def test_another_hypervisor_beside_ours(cluster: Cluster) -> None:
       "--nic-parameters", "mode=bridged,link=br0",
     )  # fmt: skip
     # Complaints about a missing qemu are kvm's own.
-    ours = [line for line in _problems(cluster) if "lxc" in line.lower()]
+    ours = [line for line in problems(cluster) if "lxc" in line.lower()]
     assert ours == []
     instance = cluster.instance()
     argv = instance.add_argv()
@@ -172,7 +121,7 @@ def test_a_hidden_command_is_told_by_verify(cluster: Cluster) -> None:
   node = cluster.nodes[1]
   node.sh("mv /usr/bin/lxc-start /usr/bin/lxc-start.hidden")
   try:
-    problems = _problems(cluster)
+    problems = problems(cluster)
   finally:
     node.sh("mv /usr/bin/lxc-start.hidden /usr/bin/lxc-start")
   assert any("lxc-start" in p and node.host_name in p for p in problems)
@@ -216,9 +165,9 @@ def test_a_cluster_of_the_stock_driver_goes_on(cluster: Cluster) -> None:
     stored = json.loads(node.python(script))
     assert "migration_mode" not in stored["cluster"]["hvparams"]["lxc"]
     other = Cluster(name, (node,))
-    before = _problems(other)
+    before = problems(other)
     lab("install")
-    problems = [p for p in _problems(other) if p not in before]
+    problems = [p for p in problems(other) if p not in before]
     # The one that the stock driver's default deserves.
     assert all("sys_boot" in p for p in problems), problems
     instance = other.instance().add()
