@@ -178,10 +178,17 @@ def _create_on(hierarchy: Hierarchy, path: str) -> None:
 
 
 def delegate(target: Group) -> None:
-  """Let the group's children have controllers, once its root is empty."""
+  """Let the group's children have controllers, once its root is empty.
+
+  Not where v1 has the controllers that matter: a group that hands down even
+  one takes no process any more, unlike the root of a machine, and CRIU,
+  which LXC lets go there (cgfsng_criu_escape), would find the way barred.
+
+  """
+  if not all(hierarchy.unified for hierarchy in target.hierarchies):
+    return
   for hierarchy in target.hierarchies:
-    if hierarchy.unified:
-      _delegate(target.directory(hierarchy))
+    _delegate(target.directory(hierarchy))
 
 
 def _delegate(directory: pathlib.Path) -> None:

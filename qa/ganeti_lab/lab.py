@@ -40,6 +40,7 @@ from . import (
   boot,
   cgroup,
   cluster,
+  criu,
   guests,
   host,
   image,
@@ -182,6 +183,7 @@ def _build_namespaces(
   image.ensure(request.release, progress)
   guests.build_default(progress)
   record = _boot_nodes(record, request.memory, progress)
+  criu.install(nodes_of(record), request.release, progress)
   _install_nodes(record, progress, driver=request.driver)
   if request.cluster:
     cluster.init(record.plan, progress)
@@ -270,10 +272,9 @@ def _private_devices(node: Node) -> set[str]:
 
 def _start_sshd(node: Node) -> None:
   node.run("start sshd", ["/usr/sbin/sshd"])
-  pid = node.pid
   wait.until(
     f"sshd on {node.name} to listen",
-    pathlib.Path(f"/proc/{pid}/root/run/sshd.pid").exists,
+    pathlib.Path(f"/proc/{node.pid}/root/run/sshd.pid").exists,
     _SSHD_DEADLINE,
   )
 

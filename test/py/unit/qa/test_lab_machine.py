@@ -136,6 +136,20 @@ class TestCgroup:
     assert not (top / "ganeti-lab/x/cgroup.subtree_control").exists()
     assert (top / "ganeti-lab/x/init.scope").is_dir()
 
+  def test_a_group_with_v1_beside_it_hands_nothing_down(
+    self, tmp_path: pathlib.Path
+  ) -> None:
+    """Else LXC lets no CRIU run: "Failed to escape to cgroup", EBUSY."""
+    (tmp_path / "ganeti-lab/x").mkdir(parents=True)
+    (tmp_path / "ganeti-lab/x/cgroup.controllers").write_text("hugetlb\n")
+    unified = cgroup.Hierarchy(str(tmp_path), 2)
+    cpuset = cgroup.Hierarchy("/sys/fs/cgroup/cpuset", 1, "cpuset")
+    control = tmp_path / "ganeti-lab/x/cgroup.subtree_control"
+    cgroup.delegate(cgroup.Group("ganeti-lab/x", (cpuset, unified)))
+    assert not control.exists()
+    cgroup.delegate(cgroup.Group("ganeti-lab/x", (unified,)))
+    assert control.read_text() == "+hugetlb"
+
   def test_empty_cpuset_is_filled(
     self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
   ) -> None:
