@@ -42,17 +42,19 @@ The executor:
 
 Between the nodes:
 
+  connecting.py  The source's way to the target
+  listener.py    Where the target waits for it
+  handshake.py   How a connection begins, on both sides
   auth.py        Both sides prove that they know a migration's secret
-  messages.py    What the two nodes of a migration say to each other
   tls.py         The encrypted connection, pinned to the node certificate
+  channel.py     The connection, for messages
+  messages.py    What the two nodes of a migration say to each other
   wire.py        Frames: how messages between the two nodes are written
-  channel.py     The connection, on either side
-  handshake.py   How a connection begins
-  listener.py    Who is waited for
-  stream.py      Files as a stream
-  intake.py      A stream as files
+  waiting.py     Waits that another thread can end
+  stream.py      Sends files, also while they are written
+  intake.py      Receives them
   manifest.py    What was sent, for comparison
-  pace.py        How fast
+  pace.py        How fast to send, and whether to compress
 
 CRIU and what it leaves to others:
 
