@@ -40,10 +40,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pexpect
+import suite
 from ganeti_lab import command
+from ganeti_lab import lab as whole_lab
 from ganeti_lab import node as lab_node
 
-TIMEOUT_S = 180.0
+TIMEOUT_S = 180.0 * suite.SLOWNESS
 # The smallest disk that the busybox guest fits on, with room to write.
 BUSYBOX_MIB = 160
 DEBIAN_MIB = 800
@@ -80,7 +82,7 @@ class Node:
   @property
   def seen(self) -> lab_node.Node:
     """The node as the lab's own program knows it."""
-    return lab_node.Node(self.lab, self.name)
+    return whole_lab.node(self.lab, self.name)
 
   def try_run(
     self,
@@ -137,6 +139,7 @@ def wait_for(
   condition: Callable[[], Any], what: str, timeout_s: float = 30.0
 ) -> Any:
   """Waits until a condition holds; returns what it returned."""
+  timeout_s *= suite.SLOWNESS
   deadline = time.monotonic() + timeout_s
   while True:
     found = condition()

@@ -40,6 +40,7 @@ from collections.abc import Callable
 
 from . import command
 from .errors import LabError
+from .progress import Progress
 
 # Program: the package that has it, in Debian 12 and 13.
 _PROGRAMS = {
@@ -129,6 +130,21 @@ def require_root() -> None:
     raise LabError(
       "The lab makes namespaces, mounts and cgroups: run it as root"
     )
+
+
+def prepare(progress: Progress) -> None:
+  """Install what the lab needs on this machine.
+
+  @raise LabCommandError: when apt-get fails
+
+  """
+  missing = missing_packages()
+  if missing or not has_package_lists():
+    with progress.step("package lists of this machine"):
+      update_package_lists(progress.note)
+  if missing:
+    with progress.step(f"installing on this machine: {' '.join(missing)}"):
+      install_packages(missing, progress.note)
 
 
 def missing_packages() -> list[str]:

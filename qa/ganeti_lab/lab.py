@@ -58,6 +58,7 @@ from . import (
   vm_image,
   vm_install,
   vm_lab,
+  vm_power,
   wait,
 )
 from .errors import LabError
@@ -156,18 +157,8 @@ def _all_running(record: State) -> bool:
   return all(node.state == "running" for node in nodes_of(record))
 
 
-def _prepare_host(progress: Progress) -> None:
-  missing = host.missing_packages()
-  if missing or not host.has_package_lists():
-    with progress.step("package lists of this machine"):
-      host.update_package_lists(progress.note)
-  if missing:
-    with progress.step(f"installing on this machine: {' '.join(missing)}"):
-      host.install_packages(missing, progress.note)
-
-
 def _build(request: UpRequest, record: State, progress: Progress) -> None:
-  _prepare_host(progress)
+  host.prepare(progress)
   image.remove_tree(record.plan.data_dir)
   build = _build_machines if request.backend == "vm" else _build_namespaces
   record = build(request, record, progress)
@@ -198,11 +189,12 @@ def _build_machines(
   record = record.but(image=str(vm_image.of(request.release).directory))
   vm_image.ensure(request.release, progress)
   guests.build_default(progress)
-  record = vm_lab.boot_nodes(record, request.memory, progress)
-  nodes = nodes_of(record)
-  _install_nodes(record, progress, driver=request.driver)
-  if request.cluster:
-    cluster.init(record.plan, progress, nodes[0], vm_lab.STORAGE)
+  driver = vm_install.of_checkout(record, progress) if request.driver else None
+  vm_lab.start(record, request.memory, driver, progress)
+  _install_os(record, progress)
+  if request.driver:
+    with progress.step("restarting noded"):
+      _on_each(nodes_of(record), cluster.restart_noded)
   return record
 
 
@@ -280,24 +272,25 @@ def _start_sshd(node: Node) -> None:
 
 
 def _install_nodes(record: State, progress: Progress, *, driver: bool) -> None:
+  _install_os(record, progress)
   nodes = nodes_of(record)
-  checkout = install.CHECKOUT
-  names = sorted(install.os_definitions(checkout))
-  with progress.step(f"OS definitions: {' '.join(names) or 'none'}"):
-    _on_each(nodes, lambda node: install.install_os(node, checkout))
-  if driver:
-    files = install.checkout_files(checkout)
-    data = install.archive(checkout, files)
-    if record.backend == "vm":
-      with progress.step("installing the driver from the checkout"):
-        scratch = record.plan.data_dir / "driver"
-        added = vm_install.build(record.release, scratch, data)
-        _on_each(nodes, lambda node: vm_install.unpack(node, added))
-      return
-    built = package.ensure(checkout, files, progress)
+  if driver and record.backend == "vm":
+    added = vm_install.of_checkout(record, progress)
+    _on_each(nodes, lambda node: vm_install.unpack(node, added))
+  elif driver:
+    files = install.checkout_files(install.CHECKOUT)
+    data = install.archive(install.CHECKOUT, files)
+    built = package.ensure(install.CHECKOUT, files, progress)
     with progress.step(f"installing {built.name}"):
       _on_each(nodes, lambda node: install.copy_checkout(node, data))
       _on_each(nodes, lambda node: install.install_package(node, built))
+
+
+def _install_os(record: State, progress: Progress) -> None:
+  checkout = install.CHECKOUT
+  names = sorted(install.os_definitions(checkout))
+  with progress.step(f"OS definitions: {' '.join(names) or 'none'}"):
+    _on_each(nodes_of(record), lambda node: install.install_os(node, checkout))
 
 
 def _on_each(nodes: list[Node], act: Callable[[Node], None]) -> None:
@@ -315,11 +308,10 @@ def reinstall(name: str, progress: Progress) -> None:
   host.require_root()
   with lock.held(f"lab-{name}", progress.say):
     record = existing(name)
-    nodes = nodes_of(record)
     _install_nodes(record, progress, driver=True)
     record.but(driver=True)
     with progress.step("restarting noded"):
-      _on_each(nodes, cluster.restart_noded)
+      _on_each(nodes_of(record), cluster.restart_noded)
 
 
 def power(name: str, short: str, progress: Progress, *, on: bool) -> None:
@@ -336,11 +328,9 @@ def power(name: str, short: str, progress: Progress, *, on: bool) -> None:
     )
   with lock.held(f"lab-{name}", progress.say):
     if not on:
-      vm_lab.power_off(machine)
+      vm_power.power_off(machine)
       return
-    with progress.step(f"booting {short}"):
-      vm_lab.power_on(machine)
-      vm_lab.await_boot(machine, progress.note)
+    vm_power.boot(machine, progress)
 
 
 def existing(name: str) -> State:

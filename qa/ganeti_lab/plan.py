@@ -47,6 +47,9 @@ CACHE_ROOT = pathlib.Path("/var/cache/ganeti-lxc-lab")
 CGROUP_ROOT = "ganeti-lab"
 DOMAIN = "lab"
 BRIDGE = "br0"
+# All labs of virtual machines have the same addresses, each in a network of
+# its own: see vm_snapshot.py.
+MACHINES = "virtual-machines"
 CLUSTER = f"cluster.{DOMAIN}"
 INSTANCES = 40
 MAX_NODES = 60
@@ -63,12 +66,14 @@ _FIRST_INSTANCE_HOST = 101
 class LabPlan:
   """The names and addresses of one lab.
 
+  @ivar network_of: what its addresses are chosen by, its name when empty
   @raise LabError: when the name or the number of nodes cannot be used
 
   """
 
   name: str
   node_count: int
+  network_of: str = ""
 
   def __post_init__(self) -> None:
     check_name(self.name)
@@ -80,8 +85,9 @@ class LabPlan:
 
   @property
   def network(self) -> str:
-    """First three octets, a private network chosen by the lab's name."""
-    digest = hashlib.sha256(self.name.encode()).digest()
+    """First three octets of a private network."""
+    chosen_by = self.network_of or self.name
+    digest = hashlib.sha256(chosen_by.encode()).digest()
     return f"10.{64 + digest[0] % 128}.{digest[1]}"
 
   @property

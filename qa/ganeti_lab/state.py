@@ -75,7 +75,8 @@ class State:
   @property
   def plan(self) -> plan.LabPlan:
     """Its names and addresses."""
-    return plan.LabPlan(self.name, self.node_count)
+    network_of = plan.MACHINES if self.backend == "vm" else ""
+    return plan.LabPlan(self.name, self.node_count, network_of)
 
   def save(self) -> State:
     """Write the record durably enough to survive a killed process."""

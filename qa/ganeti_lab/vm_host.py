@@ -33,13 +33,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import re
 import shutil
 import tempfile
 from collections.abc import Callable
 
-from . import command, host, vm_qemu
+from . import command, host, lock, plan, vm_qemu
 from .errors import LabError
 from .progress import Progress
 
@@ -47,6 +48,8 @@ from .progress import Progress
 # fault at a cmpxchg16b of the kernel's allocator); 10.0 was not seen to.
 _OLDEST_MAJOR = 8
 _PACKAGES = ("qemu-system-x86", "qemu-utils")
+_PROBE_SECONDS = "30"
+_PROBE_MEMORY = 512
 _LOCK_WAIT = ("-o", "DPkg::Lock::Timeout=300")
 
 
@@ -128,10 +131,59 @@ def sources_list(mirrors: host.Mirrors, release: str) -> str:
 
 
 def accelerator() -> str:
-  """How machines are run: "kvm" or "tcg".
+  """How machines are run: "kvm" or "tcg"."""
+  try:
+    return _chosen().read_text()
+  except FileNotFoundError:
+    return "tcg"
 
-  Software emulation, always: /dev/kvm of a virtual machine may be there and
-  yet hang a stock kernel, and no probe for that is written yet.
+
+def _chosen() -> pathlib.Path:
+  return plan.STATE_ROOT / ".accelerator"
+
+
+def choose_accelerator(
+  kernel: pathlib.Path, initrd: pathlib.Path, progress: Progress
+) -> None:
+  """Find out once per boot of the host whether KVM runs this kernel.
+
+  Within a virtual machine /dev/kvm may be there and yet hang a stock kernel.
 
   """
-  return "tcg"
+  if _chosen().exists():
+    return
+  found = "tcg"
+  if os.access("/dev/kvm", os.R_OK | os.W_OK):
+    with progress.step("trying whether /dev/kvm boots Debian's kernel"):
+      found = "kvm" if boots("kvm", kernel, initrd) else "tcg"
+  progress.say(f"machines are run by {found}")
+  with lock.held("accelerator"):
+    _chosen().write_text(found)
+
+
+def boots(how: str, kernel: pathlib.Path, initrd: pathlib.Path) -> bool:
+  """Whether the kernel comes as far as its first process.
+
+  That one ends at once, upon which the kernel panics, reboots, and QEMU ends.
+
+  """
+  with tempfile.TemporaryDirectory() as scratch:
+    machine = vm_qemu.Machine(
+      name="probe",
+      accelerator=how,
+      memory=_PROBE_MEMORY,
+      kernel=kernel,
+      initrd=initrd,
+      disks=(),
+      tap="",
+      mac="",
+      monitor=pathlib.Path(scratch) / "monitor",
+      console=pathlib.Path("/dev/stdout"),
+      arguments=("rdinit=/bin/true", "panic=-1"),
+    )
+    argv = [*vm_qemu.argv(machine), "-no-reboot"]
+    try:
+      text = command.run("probe", ["timeout", _PROBE_SECONDS, *argv])
+    except LabError:
+      return False
+  return "Run /bin/true as init process" in text

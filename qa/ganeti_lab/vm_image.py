@@ -224,6 +224,7 @@ def ensure(release: str, progress: Progress) -> VmImage:
   target = of(release)
   with lock.held(f"cache-vm-{release}", progress.say):
     if target.directory.is_dir():
+      vm_host.choose_accelerator(target.kernel, target.initrd, progress)
       return target
     root = image.ensure(release, progress)
     for stale in plan.CACHE_ROOT.glob(f"building-vm-{release}-*"):
@@ -259,8 +260,10 @@ def _build(
   with progress.step("  file system"):
     _make_disk(root, building / "root.img")
   image.remove_tree(root)
+  stock = VmImage(building)
+  vm_host.choose_accelerator(stock.kernel, stock.initrd, progress)
   with progress.step("  first boot"):
-    _seal(VmImage(building), progress.note)
+    _seal(stock, progress.note)
 
 
 def _seal(stock: VmImage, note: Callable[[str], None]) -> None:

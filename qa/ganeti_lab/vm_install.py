@@ -45,10 +45,14 @@ import tarfile
 from . import command, image, install
 from .errors import LabCommandError, LabError
 from .node import Node
+from .progress import Progress
+from .state import State
 
 # Mounts and processes end with the shell. The checkout comes by its
 # standard input.
 _CONTAINED = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+# Of the files that were added, without the leading slash.
+_LISTING = "var/lib/ganeti-lxc-lab-driver"
 _SCRIPT = """\
 mount -t overlay overlay \
   -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
@@ -62,6 +66,18 @@ tar -xf - -C {install.SOURCE}
 cd {install.SOURCE}
 {install.BUILD}
 """
+
+
+def of_checkout(record: State, progress: Progress) -> bytes:
+  """Build the checkout's driver for a lab's machines.
+
+  @raise LabError: with the last lines of the build
+
+  """
+  with progress.step("building the driver from the checkout"):
+    files = install.checkout_files(install.CHECKOUT)
+    data = install.archive(install.CHECKOUT, files)
+    return build(record.release, record.plan.data_dir / "driver", data)
 
 
 def build(release: str, scratch: pathlib.Path, checkout: bytes) -> bytes:
@@ -102,26 +118,40 @@ def _archive(upper: pathlib.Path) -> bytes:
     for path in sorted(upper.rglob("*"))
     if path.is_symlink() or path.is_dir() or path.is_file()
   ]
+  files = [str(p.relative_to(upper)) for p in paths if not _is_directory(p)]
+  listing = "".join(f"{name}\0" for name in [*files, _LISTING]).encode()
+  entry = tarfile.TarInfo(_LISTING)
+  entry.size = len(listing)
   buffer = io.BytesIO()
   with tarfile.open(fileobj=buffer, mode="w") as tar:
     for path in paths:
       tar.add(path, str(path.relative_to(upper)), recursive=False)
+    tar.addfile(entry, io.BytesIO(listing))
   return buffer.getvalue()
 
 
+def _is_directory(path: pathlib.Path) -> bool:
+  return path.is_dir() and not path.is_symlink()
+
+
+def script(root: str) -> str:
+  """What is run in a node to add the archive on its standard input."""
+  return (
+    f"cd {root}; rm -rf .{install.SOURCE};"
+    f" if [ -e {_LISTING} ]; then xargs -0 rm -f <{_LISTING}; fi;"
+    " tar --extract --preserve-permissions --keep-directory-symlink --file=-"
+  )
+
+
 def unpack(node: Node, added: bytes) -> None:
-  """Add to a node what `build` gave.
+  """Add to a node what `build` gave, and take away what it gave before.
 
   @raise LabError: when the node does not run or the archive cannot be
     unpacked
 
   """
-  script = (
-    f"rm -rf {install.SOURCE};"
-    " tar --extract --preserve-permissions --keep-directory-symlink"
-    " --file=- --directory=/; udevadm control --reload"
-  )
+  text = f"{script('/')}; udevadm control --reload"
   try:
-    node.run("install the driver", ["sh", "-ec", script], stdin=added)
+    node.run("install the driver", ["sh", "-ec", text], stdin=added)
   except LabCommandError as err:
     raise LabError(f"{err}\n(the source is in {install.SOURCE})") from err

@@ -28,106 +28,152 @@
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
 
-"""Start the virtual machines of a lab and make nodes of them.
+"""A lab of virtual machines: a cluster that goes on from a saved one.
 
-  - /dev/vda  overlay of the image's root file system
-  - /dev/vdb  volume group xenvg
-  - /dev/vdc  archive of the files that are this node's own, for first boot
-  - /dev/vdd  the guests' file systems as they were at `up`, read-only;
-    what `qa/lab guests` makes later is seen after the next `up`
-
-The first node serves the shared-file directory to the others by NFS: the
-cloud kernel has no 9p, and Debian 12 has no virtiofsd for its backported
-QEMU. While the first node is down, the others wait for that directory, and
-one that boots meanwhile is without it until it is mounted by hand.
-
-Not shown yet: two nodes in one cluster, since Ganeti's own limits of 10 s
-passed on a machine with other work; Debian 12; hardware acceleration.
+An emulated machine takes minutes to boot and to make a cluster; a saved one
+is back in seconds. So the cluster is made once and saved, with the driver of
+that day; each lab goes on from there and is given the checkout's driver.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import pathlib
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NoReturn
 
 from . import (
-  cgroup,
-  command,
-  guests,
+  cluster,
   image,
   install,
   keys,
   lock,
   network,
   plan,
-  spawn,
-  vm_host,
-  vm_image,
-  vm_qemu,
-  wait,
+  vm_install,
+  vm_machine,
+  vm_power,
+  vm_snapshot,
 )
 from .errors import LabError
-from .plan import BRIDGE, LabPlan
+from .plan import LabPlan
 from .progress import Progress
 from .state import State
 from .vm_image import VmImage
-from .vm_node import VmNode, last_lines
+from .vm_node import VmNode
 
-VOLUME_GROUP = "xenvg"
-STORAGE = (
-  "--enabled-disk-templates=plain,drbd,file,sharedfile,diskless",
-  f"--vg-name={VOLUME_GROUP}",
-  "--drbd-usermode-helper=/bin/true",
-)
-# Ganeti wants 20 GiB that LVM leaves free.
-_LVM_SIZE = "32G"
-_BOOT_SECONDS = 600.0
-_MASTER_SECONDS = 60.0
-_SSH = "ssh"
-_GUESTS = "vm-guests"
 _MARK = "vm"
-_MACHINE = "qemu.json"
-_LOG = "lab.log"
-# The lab is made beside other work.
-_NICENESS = "10"
-_MAC_PREFIX = "02:1a:b0:01:00"
-# QEMU's status outlives it: that of a crash must not look like a shutdown.
-_SUPERVISE = '"$@"; echo $? >"$0"'
+# gnt-cluster init stores what a driver has for defaults.
+_DEFAULTS = install.CHECKOUT / "lib/hypervisor/hv_lxc/paramvalues.py"
 
 
-def boot_nodes(record: State, memory: int, progress: Progress) -> State:
-  """Boot the machines and make their disks and shared directory usable.
+def start(
+  record: State, memory: int, driver: bytes | None, progress: Progress
+) -> None:
+  """Bring the machines up as nodes of a cluster.
 
+  @param memory: of each machine, in MiB
+  @param driver: what vm_install.build gave, None for Ganeti's own driver
   @raise LabError: with the console's last lines when one does not come up
 
   """
   lab = record.plan
-  keys.make(lab)
-  network.start_switch(lab, _log(lab))
-  network.in_switch(
-    lab, ["ip", "address", "add", f"{lab.network}.1/24", "dev", "switch"]
-  )
   stock = VmImage(pathlib.Path(record.image))
-  with progress.step("disks of the machines"):
-    (lab.data_dir / _MARK).touch()
-    shared = _guests_disk(stock.directory)
+  (lab.data_dir / _MARK).touch()
+  _start_network(lab)
+  saved = vm_snapshot.place(lab, memory, stock, _made_by(record))
+  with lock.held(f"vm-{saved.name}", progress.say):
+    if not saved.is_dir():
+      vm_snapshot.drop_outdated(lab, stock)
+      with progress.step("machines, booted and made a cluster once"):
+        _boot(lab, memory, stock, progress)
+        _install(lab, driver, progress)
+        if record.cluster:
+          master = VmNode(lab.name, lab.nodes[0])
+          cluster.init(lab, progress, master, vm_machine.STORAGE)
+        with progress.step("  saving the machines"):
+          vm_snapshot.save(lab, saved)
+  with progress.step("waking the machines"):
+    _clear(lab)
+    shutil.copytree(saved / vm_snapshot.KEYS, keys.key_dir(lab))
     for name in lab.nodes:
-      _make_disks(lab, name, stock)
-      _make_machine(lab, name, memory, stock, shared)
-  with progress.step(f"booting {len(lab.nodes)} machines"):
+      lab.node_dir(name).mkdir(mode=0o755)
+      vm_machine.make_overlays(lab, name, saved / name)
+    _describe(lab, memory, stock)
+    vm_snapshot.wake(lab, saved, progress.note)
+  _install(lab, driver, progress)
+
+
+def remove_disks(name: str) -> None:
+  """Remove what the machines of a lab that is down wrote, if it had any."""
+  directory = plan.DATA_ROOT / name
+  if (directory / _MARK).exists():
+    image.remove_tree(directory)
+
+
+def _made_by(record: State) -> list[str]:
+  """What the content of the machines depends on.
+
+  @raise LabError: when the checkout's driver has no defaults
+
+  """
+  recipe = []
+  if record.cluster:
+    recipe += cluster.init_argv(vm_machine.STORAGE)
+  if record.driver:
+    try:
+      recipe.append(_DEFAULTS.read_text())
+    except FileNotFoundError as err:
+      raise LabError(
+        f"{_DEFAULTS}, whose values gnt-cluster init stores, is gone: tell"
+        " vm_lab.py where they are now"
+      ) from err
+  return recipe
+
+
+def _install(lab: LabPlan, driver: bytes | None, progress: Progress) -> None:
+  if driver is not None:
+    with progress.step("unpacking the driver"):
+      _each(lab, lambda node: vm_install.unpack(node, driver))
+
+
+def _start_network(lab: LabPlan) -> None:
+  network.start_switch(lab, lab.state_dir / vm_power.LOG)
+  address = f"{lab.network}.1/24"
+  network.in_switch(lab, ["ip", "address", "add", address, "dev", "switch"])
+  for name in lab.nodes:
+    vm_machine.make_tap(lab, name)
+
+
+def _clear(lab: LabPlan) -> None:
+  """Remove what making the cluster has left."""
+  for path in (keys.key_dir(lab), *map(lab.node_dir, lab.nodes)):
+    image.remove_tree(path)
+
+
+def _describe(lab: LabPlan, memory: int, stock: VmImage) -> None:
+  shared = vm_machine.guests_disk(stock.directory, lab)
+  for name in lab.nodes:
+    machine = vm_machine.describe(lab, name, memory, stock, shared)
+    vm_machine.write_down(VmNode(lab.name, name), machine)
+
+
+def _boot(
+  lab: LabPlan, memory: int, stock: VmImage, progress: Progress
+) -> None:
+  """Boot the machines for the first time, and prepare their storage."""
+  keys.make(lab)
+  for name in lab.nodes:
+    vm_machine.make_disks(lab, name, stock)
+  _describe(lab, memory, stock)
+  with progress.step(f"  booting {len(lab.nodes)} machines"):
     for name in lab.nodes:
-      power_on(VmNode(lab.name, name))
-    _each(lab, lambda node: await_boot(node, progress.note))
-  with progress.step("volume groups and the shared directory"):
+      vm_power.power_on(VmNode(lab.name, name))
+    _each(lab, lambda node: vm_power.await_boot(node, progress.note))
+  with progress.step("  volume groups and the shared directory"):
     # What the first serves must be there before the others mount it.
     _each(lab, lambda node: _set_up(lab, node), lab.nodes[:1])
     _each(lab, lambda node: _set_up(lab, node), lab.nodes[1:])
-  return record
 
 
 def _each(
@@ -139,251 +185,6 @@ def _each(
       pass
 
 
-def remove_disks(name: str) -> None:
-  """Remove what the machines of a lab that is down wrote, if it had any."""
-  directory = plan.DATA_ROOT / name
-  if (directory / _MARK).exists():
-    image.remove_tree(directory)
-
-
-def _log(lab: LabPlan) -> pathlib.Path:
-  return lab.state_dir / _LOG
-
-
-def _guests_disk(directory: pathlib.Path) -> pathlib.Path:
-  """A disk with the guests' file systems of now, made when one has changed.
-
-  @return: its path; a lab that runs keeps an older one open
-
-  """
-  with lock.held("guests"):
-    digest = hashlib.sha256(guests_listing(guests.CACHE).encode()).hexdigest()
-    disk = directory / f"{_GUESTS}-{digest[:12]}.img"
-    if not disk.exists():
-      for stale in directory.glob(f"*{_GUESTS}-*"):
-        stale.unlink()
-      building = directory / f"building-{disk.name}"
-      options = ["-q", "-O", "^has_journal", "-m", "0"]
-      command.run(
-        "disk of the guests",
-        ["mkfs.ext4", *options, "-d", str(guests.CACHE), str(building), "4G"],
-      )
-      building.rename(disk)
-  return disk
-
-
-def guests_listing(directory: pathlib.Path) -> str:
-  """Changes when a guest's file system does: their names have a hash."""
-  return "\n".join(
-    sorted(
-      f"{path.name} {path.readlink() if path.is_symlink() else ''}"
-      for path in directory.iterdir()
-      if not path.name.startswith(".")
-    )
-  )
-
-
-def _make_disks(lab: LabPlan, name: str, stock: VmImage) -> None:
-  keys.seed(lab, name)
-  directory = lab.node_dir(name)
-  upper = directory / "upper"
-  for path, text in network_files(lab, name).items():
-    (upper / path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    (upper / path).write_text(text)
-  names = sorted(str(path.relative_to(upper)) for path in upper.rglob("*"))
-  (directory / "seed.tar").write_bytes(install.archive(upper, names))
-  overlay = ["-F", "raw", "-b", str(stock.disk), str(directory / "root.qcow2")]
-  _qemu_img(*overlay)
-  _qemu_img(str(directory / "lvm.qcow2"), _LVM_SIZE)
-
-
-def _qemu_img(*words: str) -> None:
-  command.run("disk", ["qemu-img", "create", "-q", "-f", "qcow2", *words])
-
-
-def network_files(lab: LabPlan, name: str) -> dict[str, str]:
-  """What systemd-networkd reads on that node, by path without the slash.
-
-  The bridge has an address of its own: without one it takes the lowest of
-  its ports', and changes it when an instance comes or goes.
-
-  """
-  directory = "etc/systemd/network"
-  index = lab.nodes.index(name)
-  return {
-    f"{directory}/10-{BRIDGE}.netdev": f"[NetDev]\nName={BRIDGE}\nKind=bridge\n"
-    f"MACAddress={_MAC_PREFIX}:{index + 1:02x}\n"
-    "[Bridge]\nForwardDelaySec=0\nSTP=no\n",
-    f"{directory}/20-eth0.network": "[Match]\nName=eth0\n"
-    f"[Network]\nBridge={BRIDGE}\nLinkLocalAddressing=no\n",
-    f"{directory}/30-{BRIDGE}.network": f"[Match]\nName={BRIDGE}\n[Network]\n"
-    f"Address={lab.address(name)}/24\nIPv6AcceptRA=no\n",
-  }
-
-
-def _make_machine(
-  lab: LabPlan, name: str, memory: int, stock: VmImage, shared: pathlib.Path
-) -> None:
-  """Write down how the machine is started, each time it is."""
-  tap = f"tap-{name}"
-  network.in_switch(lab, ["ip", "tuntap", "add", tap, "mode", "tap"])
-  network.in_switch(lab, ["ip", "link", "set", tap, "master", "switch", "up"])
-  node = VmNode(lab.name, name)
-  directory = lab.node_dir(name)
-  machine = vm_qemu.Machine(
-    name=name,
-    accelerator=vm_host.accelerator(),
-    memory=memory,
-    kernel=stock.kernel,
-    initrd=stock.initrd,
-    disks=(
-      vm_qemu.Disk(directory / "root.qcow2", "qcow2"),
-      vm_qemu.Disk(directory / "lvm.qcow2", "qcow2"),
-      vm_qemu.Disk(directory / "seed.tar", "raw", read_only=True),
-      vm_qemu.Disk(shared, "raw", read_only=True),
-    ),
-    tap=tap,
-    mac=f"{_MAC_PREFIX}:{0x80 + lab.nodes.index(name):02x}",
-    monitor=node.monitor,
-    console=node.console,
-    arguments=(f"systemd.hostname={name}",),
-  )
-  _machine_file(node).write_text(json.dumps(vm_qemu.argv(machine)))
-
-
-def _machine_file(node: VmNode) -> pathlib.Path:
-  return plan.DATA_ROOT / node.lab / node.name / _MACHINE
-
-
-def power_on(node: VmNode) -> None:
-  """Start QEMU; the system is still to boot.
-
-  @raise LabError: when the lab has no such machine or it runs already
-
-  """
-  if node.pid is not None:
-    raise LabError(f"{node.name} of lab {node.lab!r} runs already")
-  try:
-    qemu = json.loads(_machine_file(node).read_text())
-  except FileNotFoundError as err:
-    raise LabError(f"{node.name} of lab {node.lab!r} was never made") from err
-  node.exit_file.unlink(missing_ok=True)
-  enter = [*node.in_network(), "nice", "-n", _NICENESS]
-  argv = ["/bin/sh", "-c", _SUPERVISE, str(node.exit_file), *enter, *qemu]
-  _fresh(node.group)
-  log = plan.STATE_ROOT / node.lab / _LOG
-  what = f"{node.name} of lab {node.lab!r}"
-  spawn.spawn(what, node.group, 0, _become(argv), log)
-
-
-def power_off(node: VmNode) -> None:
-  """Cut the power: nothing in the machine is told.
-
-  @raise LabError: when its processes do not end
-
-  """
-  cgroup.kill(node.group)
-  cgroup.kill(_ssh_group(node))
-
-
-def _fresh(group: cgroup.Group) -> None:
-  """An empty group that can be entered.
-
-  One that an earlier run has left hands controllers to its children, and
-  cannot: EBUSY, cgroups(7).
-
-  """
-  cgroup.kill(group)
-  cgroup.remove(group)
-  cgroup.create(group)
-
-
-def _become(argv: list[str]) -> Callable[[], NoReturn]:
-  def become() -> NoReturn:
-    os.execvpe(argv[0], argv, command.environment())
-
-  return become
-
-
-def await_boot(node: VmNode, note: Callable[[str], None]) -> None:
-  """Wait for sshd and open the connection that commands use.
-
-  @raise LabError: with the last lines of its console when it does not come
-
-  """
-  lines: list[str] = []
-
-  def up() -> bool:
-    lines[:] = last_lines(_console(node), 5)
-    if lines:
-      note(f"{node.name}: {lines[-1]}")
-    if node.exit_file.exists():
-      raise LabError(
-        f"QEMU of {node.name} ended with status"
-        f" {node.exit_file.read_text().strip()}; see"
-        f" {plan.STATE_ROOT / node.lab / _LOG}"
-      )
-    return node.answers(seconds=2)
-
-  wait.until(
-    f"sshd on {node.name}",
-    up,
-    _BOOT_SECONDS,
-    lambda: "\n".join(["; its console ends with:", *lines]),
-  )
-  _open_connection(node)
-
-
-def _console(node: VmNode) -> str:
-  try:
-    return node.console.read_text(errors="replace")
-  except FileNotFoundError:
-    return ""
-
-
-def _ssh_group(node: VmNode) -> cgroup.Group:
-  return cgroup.group(node.lab, f"{_SSH}-{node.name}")
-
-
-def _open_connection(node: VmNode) -> None:
-  """Keep one ssh connection for all that follow."""
-  socket = plan.STATE_ROOT / node.lab / f"{node.name}.ssh"
-  log = plan.STATE_ROOT / node.lab / f"{node.name}.ssh-log"
-  group = _ssh_group(node)
-  _fresh(group)
-  socket.unlink(missing_ok=True)
-  argv = node.ssh([], "-N", "-M")
-  spawn.spawn(f"ssh to {node.name}", group, 0, _become(argv), log)
-  wait.until(
-    f"an ssh connection to {node.name}",
-    socket.exists,
-    _MASTER_SECONDS,
-    lambda: f"; see {log}",
-  )
-
-
 def _set_up(lab: LabPlan, node: VmNode) -> None:
-  node.run("set up", ["sh", "-euc", set_up_script(lab, node.name)])
-
-
-def set_up_script(lab: LabPlan, name: str) -> str:
-  """Run once in each node, in the first before the others."""
-  shared = plan.SHARED_FILE_STORAGE
-  lines = [f"vgcreate -q {VOLUME_GROUP} {vm_image.LVM_DEVICE}"]
-  first = lab.nodes[0]
-  if lab.node_count == 1:
-    return lines[0]
-  if name == first:
-    export = f"{lab.network}.0/24(rw,sync,no_root_squash,no_subtree_check)"
-    lines += [
-      f"echo '{shared} {export}' >/etc/exports",
-      "systemctl enable -q --now nfs-server",
-    ]
-  else:
-    options = "nfs4 vers=4.2,hard,nofail,_netdev,retry=3 0 0"
-    lines += [
-      f"echo '{first}.{plan.DOMAIN}:{shared} {shared} {options}' >>/etc/fstab",
-      "systemctl daemon-reload",
-      f"mount {shared}",
-    ]
-  return "\n".join(lines)
+  script = vm_machine.set_up_script(lab, node.name)
+  node.run("set up", ["sh", "-euc", script])

@@ -54,7 +54,7 @@ from . import cgroup, command, keys, vm_qemu
 from .errors import LabCommandError, LabError
 from .network import SWITCH
 from .node import Node
-from .plan import STATE_ROOT, LabPlan
+from .plan import MACHINES, STATE_ROOT, LabPlan
 from .vm_qemu import VmState
 
 # What ssh ends with when it, and not the command, has failed (ssh(1)).
@@ -314,7 +314,7 @@ def last_lines(text: str, count: int) -> list[str]:
 
 def _plan(node: Node) -> LabPlan:
   """Enough nodes to hold this one: addresses do not depend on how many."""
-  return LabPlan(node.lab, int(node.name.removeprefix("node")))
+  return LabPlan(node.lab, int(node.name.removeprefix("node")), MACHINES)
 
 
 def _executable(pid: int) -> str:

@@ -49,6 +49,8 @@ _MONITOR_SECONDS = 10.0
 # for which udev loads a driver each.
 _CPU = {"tcg": "Nehalem", "kvm": "host"}
 _ACCELERATOR = {"tcg": "tcg,thread=multi", "kvm": "kvm"}
+# A cluster's master has most of the work, and little of it in one process.
+_PROCESSORS = "2"
 _KERNEL_ARGUMENTS = (
   "root=/dev/vda",
   "rw",
@@ -125,7 +127,7 @@ def argv(machine: Machine) -> list[str]:
     "-cpu",
     _CPU[machine.accelerator],
     "-smp",
-    "1",
+    _PROCESSORS,
     "-m",
     str(machine.memory),
     "-kernel",

@@ -56,6 +56,9 @@ TIME_LIMITS_S = (
   ("qa", 600),
 )
 UNIT_CPU_LIMIT_S = 2
+IN_VM = os.environ.get("GANETI_LXC_VM") == "1"
+# How much longer everything may take on an emulated processor.
+SLOWNESS = 10 if IN_VM else 1
 
 NEED_VM: list[pytest.Item] = []
 
@@ -71,7 +74,7 @@ def pytest_collection_modifyitems(
   config: pytest.Config, items: list[pytest.Item]
 ) -> None:
   """Leaves out what needs another kernel, unless this is a VM that has it."""
-  if os.environ.get("GANETI_LXC_VM") == "1":
+  if IN_VM:
     return
   NEED_VM[:] = [i for i in items if i.get_closest_marker("vm")]
   items[:] = [i for i in items if not i.get_closest_marker("vm")]
@@ -82,11 +85,11 @@ def time_limits(item: pytest.Item) -> tuple[float, float]:
   """Wall clock and processor seconds a test may take; 0 is no limit."""
   marker = item.get_closest_marker("timeout")
   if marker:
-    return float(marker.args[0]), 0
+    return float(marker.args[0]) * SLOWNESS, 0
   where = item.path.relative_to(ROOT).as_posix()
   wall = next(s for top, s in TIME_LIMITS_S if where.startswith(f"{top}/"))
   is_unit = wall == dict(TIME_LIMITS_S)["test/py/unit"]
-  return wall, UNIT_CPU_LIMIT_S if is_unit else 0
+  return wall * SLOWNESS, UNIT_CPU_LIMIT_S if is_unit else 0
 
 
 @contextlib.contextmanager

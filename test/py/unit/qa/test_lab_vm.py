@@ -33,6 +33,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import pathlib
 import socket
@@ -46,13 +47,17 @@ from ganeti_lab import (
   command,
   host,
   plan,
+  state,
   vm_host,
   vm_image,
-  vm_lab,
+  vm_install,
+  vm_machine,
   vm_node,
   vm_qemu,
+  vm_snapshot,
 )
 from ganeti_lab.errors import LabError
+from ganeti_lab.progress import Progress
 from ganeti_lab.vm_qemu import VmState
 
 LAB = plan.LabPlan("lab", 3)
@@ -223,10 +228,36 @@ class TestNode:
     assert node.state == expected
 
 
+class TestDriver:
+  @pytest.fixture(autouse=True)
+  def programs(self, program_guard: Any) -> Iterator[None]:
+    """What is tested is what a real shell makes of it."""
+    with program_guard.opened():
+      yield
+
+  def archive(self, upper: pathlib.Path, *names: str) -> bytes:
+    for name in names:
+      (upper / name).parent.mkdir(parents=True, exist_ok=True)
+      (upper / name).write_text(name)
+    return vm_install._archive(upper)
+
+  def test_a_file_that_an_older_driver_had_goes(
+    self, tmp_path: pathlib.Path
+  ) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for number, names in enumerate((("lib/a", "lib/b"), ("lib/b", "lib/c"))):
+      data = self.archive(tmp_path / str(number), *names)
+      command.run(
+        "unpack", ["sh", "-ec", vm_install.script(str(root))], stdin=data
+      )
+    assert sorted(p.name for p in (root / "lib").iterdir()) == ["b", "c"]
+
+
 class TestSetUp:
   def test_the_first_node_serves_the_shared_directory(self) -> None:
     first, second = (
-      vm_lab.set_up_script(LAB, name) for name in ("node1", "node2")
+      vm_machine.set_up_script(LAB, name) for name in ("node1", "node2")
     )
     assert f"{LAB.network}.0/24" in first
     assert f"mount {plan.SHARED_FILE_STORAGE}" in second
@@ -234,17 +265,17 @@ class TestSetUp:
     assert "vgcreate" in second
 
   def test_a_single_node_serves_nobody(self) -> None:
-    script = vm_lab.set_up_script(plan.LabPlan("lab", 1), "node1")
+    script = vm_machine.set_up_script(plan.LabPlan("lab", 1), "node1")
     assert "nfs" not in script
 
   def test_addresses(self) -> None:
-    files = vm_lab.network_files(LAB, "node3")
+    files = vm_machine.network_files(LAB, "node3")
     assert any(
       f"Address={LAB.address('node3')}/24" in text for text in files.values()
     )
 
   def test_block_templates(self) -> None:
-    argv = cluster.init_argv(vm_lab.STORAGE)
+    argv = cluster.init_argv(vm_machine.STORAGE)
     assert "--vg-name=xenvg" in argv
     assert not [w for w in argv if w == cluster.FILES[0]]
 
@@ -252,12 +283,69 @@ class TestSetUp:
     self, tmp_path: pathlib.Path
   ) -> None:
     (tmp_path / "busybox").symlink_to("busybox-1")
-    before = vm_lab.guests_listing(tmp_path)
+    before = vm_machine.guests_listing(tmp_path)
     (tmp_path / ".lock").touch()
-    assert vm_lab.guests_listing(tmp_path) == before
+    assert vm_machine.guests_listing(tmp_path) == before
     (tmp_path / "busybox").unlink()
     (tmp_path / "busybox").symlink_to("busybox-2")
-    assert vm_lab.guests_listing(tmp_path) != before
+    assert vm_machine.guests_listing(tmp_path) != before
+
+
+class TestSnapshot:
+  STOCK = vm_image.VmImage(pathlib.Path("/cache/vm-trixie"))
+  INIT = ("gnt-cluster", "init")
+
+  @pytest.fixture(autouse=True)
+  def qemu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm_snapshot.command, "run", lambda *_: "version 10")
+
+  def place(self, name: str = "one", nodes: int = 2, memory: int = 1024) -> str:
+    lab = state.State(name, "trixie", nodes, driver=True, backend="vm").plan
+    return str(vm_snapshot.place(lab, memory, self.STOCK, self.INIT))
+
+  def test_any_lab_goes_on_from_it(self) -> None:
+    assert self.place() == self.place("two")
+
+  def test_it_goes_with_its_image(self) -> None:
+    assert self.place().startswith(f"{self.STOCK.directory}/")
+
+  def test_another_shape_needs_another(self) -> None:
+    shapes = {self.place(), self.place(nodes=3), self.place(memory=2048)}
+    assert len(shapes) == 3
+
+  def test_another_qemu_needs_another(
+    self, monkeypatch: pytest.MonkeyPatch
+  ) -> None:
+    before = self.place()
+    monkeypatch.setattr(vm_snapshot.command, "run", lambda *_: "version 11")
+    assert self.place() != before
+
+  def test_bare_nodes_need_another(
+    self, monkeypatch: pytest.MonkeyPatch
+  ) -> None:
+    before = self.place()
+    monkeypatch.setattr(self.__class__, "INIT", ())
+    assert self.place() != before
+
+  def test_one_that_another_lab_may_stand_on_stays(
+    self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+  ) -> None:
+    monkeypatch.setattr(plan, "STATE_ROOT", tmp_path / "run")
+    stock = vm_image.VmImage(tmp_path / "image")
+    (stock.directory / "cluster-1").mkdir(parents=True)
+    own, other = (
+      state.State(
+        name, "trixie", 2, driver=True, image=str(stock.directory)
+      ).save()
+      for name in ("own", "other")
+    )
+    vm_snapshot.drop_outdated(own.plan, stock)
+    assert (stock.directory / "cluster-1").is_dir()
+    state.forget(other.name)
+    removed: list[pathlib.Path] = []
+    monkeypatch.setattr(vm_snapshot.image, "remove_tree", removed.append)
+    vm_snapshot.drop_outdated(own.plan, stock)
+    assert removed == [stock.directory / "cluster-1"]
 
 
 class TestImage:
@@ -275,6 +363,28 @@ class TestImage:
 
 
 class TestHost:
+  @pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+      ("[ 0.9] Run /bin/true as init process\n[ 1.0] Kernel panic", "kvm"),
+      ("qemu-system-x86_64: failed to set MSR 0x10a", "tcg"),
+    ],
+  )
+  def test_kvm_is_used_where_a_kernel_boots(
+    self,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    printed: str,
+    expected: str,
+  ) -> None:
+    monkeypatch.setattr(plan, "STATE_ROOT", tmp_path)
+    monkeypatch.setattr(vm_host.os, "access", lambda *_: True)
+    monkeypatch.setattr(vm_host.command, "run", lambda *_: printed)
+    vm_host.choose_accelerator(
+      pathlib.Path("vmlinuz"), pathlib.Path("initrd"), Progress(io.StringIO())
+    )
+    assert vm_host.accelerator() == expected
+
   @pytest.mark.parametrize(
     ("text", "expected"),
     [

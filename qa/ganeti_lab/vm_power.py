@@ -1,0 +1,187 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+
+"""Turn a virtual machine on and off, and wait until it can be used."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Callable
+from typing import NoReturn
+
+from . import cgroup, command, plan, spawn, vm_machine, wait
+from .errors import LabError
+from .progress import Progress
+from .vm_node import VmNode, last_lines
+
+LOG = "lab.log"
+_BOOT_SECONDS = 600.0
+_MASTER_SECONDS = 60.0
+_SSH = "ssh"
+# QEMU's status outlives it: that of a crash must not look like a shutdown.
+_SUPERVISE = '"$@"; echo $? >"$0"'
+
+
+def power_on(node: VmNode, memory: pathlib.Path | None = None) -> None:
+  """Start QEMU; the system is still to boot.
+
+  @param memory: file of a saved machine; it is loaded and then waits for
+    the monitor's "cont"
+  @raise LabError: when the lab has no such machine or it runs already
+
+  """
+  if node.pid is not None:
+    raise LabError(f"{node.name} of lab {node.lab!r} runs already")
+  try:
+    qemu = json.loads(vm_machine.machine_file(node).read_text())
+  except FileNotFoundError as err:
+    raise LabError(f"{node.name} of lab {node.lab!r} was never made") from err
+  if memory is not None:
+    qemu += ["-incoming", f"file:{memory}"]
+  node.exit_file.unlink(missing_ok=True)
+  enter = node.in_network()
+  argv = ["/bin/sh", "-c", _SUPERVISE, str(node.exit_file), *enter, *qemu]
+  _fresh(node.group)
+  log = plan.STATE_ROOT / node.lab / LOG
+  what = f"{node.name} of lab {node.lab!r}"
+  spawn.spawn(what, node.group, 0, _become(argv), log)
+
+
+def boot(node: VmNode, progress: Progress) -> None:
+  """Turn a machine on and wait until it can be used.
+
+  @raise LabError: when it runs already or does not boot
+
+  """
+  with progress.step(f"booting {node.name}"):
+    power_on(node)
+    await_boot(node, progress.note)
+
+
+def power_off(node: VmNode) -> None:
+  """Cut the power: nothing in the machine is told.
+
+  @raise LabError: when its processes do not end
+
+  """
+  cgroup.kill(node.group)
+  close_connection(node)
+
+
+def close_connection(node: VmNode) -> None:
+  """End the connection that commands use, if there is one."""
+  cgroup.kill(_ssh_group(node))
+
+
+def _fresh(group: cgroup.Group) -> None:
+  """An empty group that can be entered.
+
+  One that an earlier run has left hands controllers to its children, and
+  cannot: EBUSY, cgroups(7).
+
+  """
+  cgroup.kill(group)
+  cgroup.remove(group)
+  cgroup.create(group)
+
+
+def _become(argv: list[str]) -> Callable[[], NoReturn]:
+  def become() -> NoReturn:
+    os.execvpe(argv[0], argv, command.environment())
+
+  return become
+
+
+def await_boot(node: VmNode, note: Callable[[str], None]) -> None:
+  """Wait for sshd and open the connection that commands use.
+
+  @raise LabError: with the last lines of its console when it does not come
+
+  """
+  lines: list[str] = []
+
+  def up() -> bool:
+    lines[:] = last_lines(_console(node), 5)
+    if lines:
+      note(f"{node.name}: {lines[-1]}")
+    check_alive(node)
+    return node.answers(seconds=2)
+
+  wait.until(
+    f"sshd on {node.name}",
+    up,
+    _BOOT_SECONDS,
+    lambda: "\n".join(["; its console ends with:", *lines]),
+  )
+  _open_connection(node)
+
+
+def check_alive(node: VmNode) -> None:
+  """Find out whether QEMU has ended.
+
+  @raise LabError: when it has
+
+  """
+  if node.exit_file.exists():
+    raise LabError(
+      f"QEMU of {node.name} ended with status"
+      f" {node.exit_file.read_text().strip()}; see"
+      f" {plan.STATE_ROOT / node.lab / LOG}"
+    )
+
+
+def _console(node: VmNode) -> str:
+  try:
+    return node.console.read_text(errors="replace")
+  except FileNotFoundError:
+    return ""
+
+
+def _ssh_group(node: VmNode) -> cgroup.Group:
+  return cgroup.group(node.lab, f"{_SSH}-{node.name}")
+
+
+def _open_connection(node: VmNode) -> None:
+  """Keep one ssh connection for all that follow."""
+  socket = plan.STATE_ROOT / node.lab / f"{node.name}.ssh"
+  log = plan.STATE_ROOT / node.lab / f"{node.name}.ssh-log"
+  group = _ssh_group(node)
+  _fresh(group)
+  socket.unlink(missing_ok=True)
+  argv = node.ssh([], "-N", "-M")
+  spawn.spawn(f"ssh to {node.name}", group, 0, _become(argv), log)
+  wait.until(
+    f"an ssh connection to {node.name}",
+    socket.exists,
+    _MASTER_SECONDS,
+    lambda: f"; see {log}",
+  )
