@@ -51,7 +51,7 @@ def ganeti_tree() -> str:
   """
   if tree := os.environ.get("GANETI_TREE"):
     return tree
-  trees = sorted((ROOT / "build").glob("ganeti-*"))
+  trees = sorted((ROOT / "build").glob("ganeti-[0-9]*"))
   if not trees:
     message = 'no Ganeti to test with: run "devel/check unit" once'
     raise pytest.UsageError(message)
