@@ -38,7 +38,16 @@ HEADER = (project.ROOT / "COPYING").read_text(encoding="utf-8")
 
 COLUMNS = 80
 # Text in which a line cannot be broken.
-WIDE_SUFFIXES = {".md", ".json", ".txt", ".conf", ".list", ".rules", ".8"}
+WIDE_SUFFIXES = {
+  ".md",
+  ".json",
+  ".toml",
+  ".txt",
+  ".conf",
+  ".list",
+  ".rules",
+  ".8",
+}
 
 FUNCTION_LINES = 50
 FILE_LINES = 400
