@@ -63,6 +63,7 @@ from . import (
   verify,
   versions,
 )
+from .doctor import counters
 from .errors import LxcError
 from .host import Host, make_directory
 from .layout import Layout
@@ -112,6 +113,11 @@ def local_host() -> Host:
   )
 
 
+def _count(outcome: str) -> None:
+  """Notes an error for ganeti-lxc-metrics; others than root do not."""
+  counters.increase(local_host(), counters.ERRORS, outcome)
+
+
 def _as_hypervisor_error(method: _F) -> _F:
   """Whatever goes wrong leaves the driver as a HypervisorError.
 
@@ -128,9 +134,11 @@ def _as_hypervisor_error(method: _F) -> _F:
       raise
     except LxcError as err:
       logging.warning("LXC: %s", err)
+      _count(type(err).__name__.lower())
       raise errors.HypervisorError(str(err)) from err
     except Exception as err:
       logging.exception("LXC: unexpected")
+      _count("unexpected")
       raise errors.HypervisorError(
         f"{method.__name__} failed: {err!r} (see the node daemon's log)"
       ) from err
