@@ -244,7 +244,7 @@ def _keep_logs(job: Job) -> None:
   for node in lab.nodes_of(job.record):
     text = node.run(
       "read Ganeti's logs",
-      ["sh", "-c", f"cd {_LOGS} && tail -n +1 *.log */*.log 2>/dev/null"],
+      ["find", _LOGS, "-name", "*.log", "-exec", "tail", "-n", "+1", "{}", "+"],
     )
     (job.directory / f"{node.name}.log").write_text(text)
 

@@ -34,8 +34,8 @@ They run on a lab node, against the Ganeti that is installed on it.
 
 from __future__ import annotations
 
+import json
 import pathlib
-import re
 import shutil
 import time
 
@@ -88,17 +88,14 @@ _ENVIRONMENT = (
   f"TOP_SRCDIR={bare.TARGET}",
   f"PYTHONPATH={_PATH}",
 )
-_TEST = re.compile(
-  r"^(?P<name>\w+) \((?P<where>[\w.]+)\)(?P<about>.*?)"
-  r"\.\.\. (?P<result>ok|FAIL|ERROR|skipped.*|expected failure)$",
-  re.MULTILINE | re.DOTALL,
-)
+_EVENTS = f"{bare.TARGET}/events"
 
 
 def stage(directory: pathlib.Path, source: Source) -> None:
   """Gather in a directory what the node needs; none of Ganeti's modules."""
   directory.mkdir(parents=True)
   shutil.copytree(source.top / "test", directory / "test", symlinks=True)
+  shutil.copy2(bare.NODE_FILES / "run_unit.py", directory)
   for modules in source.modules:
     shutil.copytree(modules, directory / "modules", dirs_exist_ok=True)
 
@@ -120,45 +117,41 @@ def run(
       if program in excluded:
         rows.append(Row(program, "off", 0.0, excluded[program].reason))
         continue
-      output, status, seconds = _program(node, program)
+      begin = time.monotonic()
+      status, output = _program(node, program)
       stream.write(f"== {program}: status {status}\n{output}\n")
-      found = rows_of(program, output, status, seconds)
+      noted = node.read_text(_EVENTS) or ""
+      seconds = time.monotonic() - begin
+      found = rows_of(program, noted, output, status, seconds)
       bad = sum(row.result == "failed" for row in found)
       progress.say(f"{program}: {len(found) - bad} passed, {bad} failed")
       rows += found
   return Verdict(tuple(rows))
 
 
-def _program(node: Node, program: str) -> tuple[str, int, float]:
-  argv = [*_ENVIRONMENT, "/usr/bin/python3", f"{_LEGACY}/{program}.py", "-v"]
-  begin = time.monotonic()
+def _program(node: Node, program: str) -> tuple[int, str]:
+  run = f'rm -f {_EVENTS}; exec {bare.TARGET}/run_unit.py "$@"'
+  argv = ["sh", "-c", run, "run", f"{_LEGACY}/{program}.py", _EVENTS]
   try:
-    output, status = node.run(program, argv), 0
+    return 0, node.run(program, [*_ENVIRONMENT, *argv])
   except LabCommandError as err:
-    output, status = err.output, err.status
-  return output, status, time.monotonic() - begin
+    return err.status, err.output
 
 
 def rows_of(
-  program: str, output: str, status: int, seconds: float
+  program: str, noted: str, output: str, status: int, seconds: float
 ) -> list[Row]:
-  """What unittest printed, test by test.
+  """What run_unit.py noted, test by test.
 
   A program that ended with a failure none of its tests tells of has failed
   itself; so has one that ran nothing.
 
   """
   rows = []
-  for match in _TEST.finditer(output):
-    test = f"{program} {match['where'].removeprefix('__main__.')}"
-    if not test.endswith(match["name"]):
-      test = f"{test}.{match['name']}"
-    if match["result"].startswith("skipped"):
-      rows.append(Row(test, "off", 0.0, f"Ganeti's own: {match['result']}"))
-    elif match["result"] in {"FAIL", "ERROR"}:
-      rows.append(Row(test, "failed", 0.0, match["result"]))
-    else:
-      rows.append(Row(test, "passed", 0.0))
+  for line in noted.splitlines():
+    event = json.loads(line)
+    test = f"{program} {event['test']}"
+    rows.append(Row(test, event["result"], 0.0, event["message"]))
   failed = any(row.result == "failed" for row in rows)
   if not rows or (status != 0 and not failed):
     last = output.strip().splitlines()[-1:] or ["no output"]

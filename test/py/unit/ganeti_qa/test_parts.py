@@ -143,34 +143,29 @@ class TestBurnin:
     assert len(steps.retries) == 2
 
 
-class TestUnits:
-  OUTPUT = (
-    "testA (__main__.TestX.testA) ... ok\n"
-    "testB (__main__.TestX.testB)\nA docstring. ... FAIL\n"
-    "testC (__main__.TestX.testC) ... skipped 'not here'\n"
-  )
+def note(test: str, result: str) -> str:
+  return json.dumps({"test": test, "result": result, "message": "why"}) + "\n"
 
+
+class TestUnits:
   def test_rows(self) -> None:
-    rows = units.rows_of("p", self.OUTPUT, 1, 1.0)
-    assert [(row.test, row.result) for row in rows] == [
-      ("p TestX.testA", "passed"),
-      ("p TestX.testB", "failed"),
-      ("p TestX.testC", "off"),
+    noted = note("TestX.testA", "passed") + note("TestX.testB", "failed")
+    rows = units.rows_of("p", noted, "FAILED (failures=1)", 1, 1.0)
+    assert rows == [
+      Row("p TestX.testA", "passed", 0.0, "why"),
+      Row("p TestX.testB", "failed", 0.0, "why"),
     ]
 
   @pytest.mark.parametrize(
-    ("output", "status"),
-    [
-      ("ImportError: no\n", 1),
-      ("", 0),
-      ("testA (__main__.TestX.testA) ... ok\nSegmentation fault\n", -11),
-    ],
+    ("noted", "status"),
+    [("", 1), ("", 0), (note("TestX.testA", "passed"), -11)],
   )
   def test_a_program_that_fails_by_itself(
-    self, output: str, status: int
+    self, noted: str, status: int
   ) -> None:
-    rows = units.rows_of("p", output, status, 1.0)
-    assert [r.test for r in rows if r.result == "failed"] == ["p"]
+    rows = units.rows_of("p", noted, "ImportError: no\n", status, 1.0)
+    failed = [row for row in rows if row.result == "failed"]
+    assert failed == [Row("p", "failed", 1.0, "ImportError: no")]
 
 
 class TestCommandLine:
