@@ -1,0 +1,133 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""Every command of the administrator's guide does what the guide says."""
+
+import collections
+
+import pexpect
+import pytest
+from cluster import guide
+from cluster.cluster import Cluster, CommandError, Node
+from cluster.guide import Block
+from cluster.test_disks import transfers
+
+__all__ = ["transfers"]
+
+_SOURCE = "/usr/src/ganeti-lxc"
+# Examples in the guide, and what the lab has.
+_NAMES = {
+  "web1.example.com": "inst1.lab",
+  "db1.example.com": "inst2.lab",
+  "lv1.example.com": "inst3.lab",
+  "mirror1.example.com": "inst4.lab",
+  "node1.example.com": "node1.lab",
+  "node2.example.com": "node2.lab",
+  "debootstrap+default": "busybox",
+}
+_BLOCKS = guide.blocks()
+_TIMEOUT_S = 300.0
+
+
+def _here(text: str) -> str:
+  for example, name in _NAMES.items():
+    text = text.replace(example, name)
+  return text
+
+
+def _run(block: Block, node: Node) -> None:
+  script = _here(block.script)
+  if block.place == "source":
+    script = f"cd {_SOURCE}\n{script}"
+  done = node.try_run("bash", "-euc", script, timeout_s=_TIMEOUT_S)
+  assert "Traceback" not in done.output, f"{block}: {done.output}"
+  if done.status != 0 and block.place != "any status":
+    raise CommandError(
+      f"{block} on {node.name} exited with {done.status}:\n{script}\n"
+      f"{done.output}"
+    )
+
+
+def _on_terminal(block: Block, cluster: Cluster) -> None:
+  name = _here(block.script).split()[-1]
+  argv = cluster.master.seen.argv(["gnt-instance", "console", name])
+  console = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=30)
+  console.expect("to enter Ctrl.a itself")
+  console.send("\r")
+  console.expect("login:|# ")
+  console.send("\x01q")
+  console.expect(pexpect.EOF)
+  console.close()
+  assert console.exitstatus == 0, block
+
+
+def _perform(block: Block, cluster: Cluster) -> None:
+  if block.place == "terminal":
+    _on_terminal(block, cluster)
+  elif block.place in ("source", "every node"):
+    for node in cluster.nodes:
+      _run(block, node)
+  elif block.place.startswith("node"):
+    _run(block, cluster.node(_here(block.place)))
+  else:
+    _run(block, cluster.master)
+
+
+def test_no_command_escapes() -> None:
+  found = sum(block.script.count("\n") for block in _BLOCKS)
+  continued = sum(block.script.count("\\\n") for block in _BLOCKS)
+  assert found - continued == guide.commands_everywhere()
+
+
+def test_what_is_run_elsewhere_is_little() -> None:
+  reasons = collections.Counter(
+    block.reason for block in _BLOCKS if block.place == "elsewhere"
+  )
+  assert reasons == {"a package archive": 2, "systemd": 2}
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.usefixtures("transfers")
+def test_guide_from_beginning_to_end(cluster: Cluster) -> None:
+  for block in _BLOCKS:
+    if block.place not in ("vm", "elsewhere"):
+      print(f"== {block}")
+      _perform(block, cluster)
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize(
+  "block", [b for b in _BLOCKS if b.place == "vm"], ids=str
+)
+def test_block_that_needs_another_kernel(
+  block: Block, cluster: Cluster
+) -> None:
+  if "gnt-instance add" not in block.script:
+    cluster.add()
+  _run(block, cluster.master)
