@@ -33,8 +33,15 @@
 #   GANETI_LXC_STAGES   the stages that are to be asked for
 #   GANETI_LXC_ASK      FIFO: a line with the stage is written
 #   GANETI_LXC_ANSWER   FIFO: "STAGE go" is read, or anything else
+#   GANETI_LXC_FREEZER  the control file of a group that is frozen meanwhile
+#   GANETI_LXC_FREEZE, GANETI_LXC_THAW  what is written to it
 #
 # Status 0 lets CRIU go on.
+#
+# CRIU's hold on a guest's processes ends when CRIU is killed, and a read(2)
+# from a socket in repair mode fails (tcp_recvmsg_locked, EPERM): programs
+# would give up their connections. So they are frozen as well, and stay so
+# until dump.py has ended repair mode.
 
 set -u
 
@@ -44,16 +51,36 @@ case " ${GANETI_LXC_STAGES-} " in
   *) exit 0 ;;
 esac
 
+write_freezer() {
+  [ -n "${GANETI_LXC_FREEZER-}" ] || return 0
+  printf '%s' "$1" >"$GANETI_LXC_FREEZER"
+}
+
+has_criu_died() {
+  read -r _ _ state _ <"/proc/$PPID/stat" || return 0
+  [ "$state" = Z ] || [ "$state" = X ]
+}
+
+end() {
+  if ! has_criu_died 2>/dev/null; then
+    write_freezer "${GANETI_LXC_THAW-}"
+  fi
+  exit "$1"
+}
+
 # To open one end of a FIFO waits for the other one, for ever if that process
 # has died; to open both does not wait.  The end that is not ours is given up
 # before anything is written or read.
 exec 3<>"$GANETI_LXC_ANSWER" 4<"$GANETI_LXC_ANSWER" 3>&- || exit 1
 exec 5<>"$GANETI_LXC_ASK" 6>"$GANETI_LXC_ASK" 5>&- || exit 1
 
-echo "$stage" >&6 || exit 1
+# If nobody reads any more, the signal would end this script in between.
+trap '' PIPE
+write_freezer "${GANETI_LXC_FREEZE-}"
+echo "$stage" >&6 || end 1
 while read -r asked verdict <&4; do
   [ "$asked" = "$stage" ] || continue
-  [ "$verdict" = go ] && exit 0
-  exit 1
+  [ "$verdict" = go ] && end 0
+  end 1
 done
-exit 1
+end 1

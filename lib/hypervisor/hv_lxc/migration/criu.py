@@ -102,6 +102,10 @@ _REMEDIES = {
     "a program in the guest holds a terminal that belongs to the node; end"
     " lxc-attach sessions, and set num_ttys to 0"
   ),
+  r"ctty inheritance": (
+    "a shell on the guest's console holds its terminal open as /dev/tty; log"
+    " out there"
+  ),
   r"FS mnt .* unsupported": "unmount that file system in the guest",
   r"External socket is used|unix: .*external": (
     "a program in the guest is connected to one outside; stop it"

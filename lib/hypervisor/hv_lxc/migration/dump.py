@@ -125,6 +125,7 @@ def dump(
     work,
     {_STAGE: held_back},
     timeout_s=timeout_s,
+    freezer=_freezer(trees, name),
   )
   if _STAGE not in story.passed or not _ended(host, trees, name, story):
     _give_back(host, name, story)
@@ -187,9 +188,10 @@ def resume(host: Host, name: str) -> None:
   init = cgroup.init_pid(host, trees, name)
   if init is None:
     return
+  # Not before: see criu-action.sh.
+  netlock.release(host, trees, name, init)
   if freezer.is_frozen(trees, name):
     freezer.thaw(trees, name)
-  netlock.release(host, trees, name, init)
 
 
 def _order(
@@ -226,6 +228,17 @@ def _order(
     lock=criu.network_lock(host),
     script=held.script(work),
   )
+
+
+def _freezer(trees: Hierarchies, name: str) -> held.Freezer | None:
+  tree = trees.controller("freezer")
+  if tree is None:
+    return None
+  if tree.version == 1:
+    return held.Freezer(
+      f"{tree.payload(name)}/freezer.state", "FROZEN", "THAWED"
+    )
+  return held.Freezer(f"{tree.payload(name)}/cgroup.freeze", "1", "0")
 
 
 def _console(host: Host, init: int, config: list[tuple[str, str]]) -> str:

@@ -55,6 +55,15 @@ _SCRIPT = "criu-action.sh"
 _LINE = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class Freezer:
+  """A control file, and what to write to it."""
+
+  file: str
+  freeze: str
+  thaw: str
+
+
 @dataclass(slots=True)
 class Story:
   """How a held program ended.
@@ -88,6 +97,7 @@ def run(
   stages: Stages,
   *,
   timeout_s: float,
+  freezer: Freezer | None = None,
 ) -> Story:
   """Runs a program to its end, with a function for each of its stages.
 
@@ -96,6 +106,7 @@ def run(
   signal), which is raised again when the program has ended.
 
   @param work: has the FIFOs
+  @param freezer: of a group that is to stand still while a stage is held
   @param timeout_s: for the program and the functions together, in seconds
   @raise Failed: the program cannot be started
 
@@ -105,6 +116,10 @@ def run(
     "GANETI_LXC_ANSWER": str(work.answer),
     "GANETI_LXC_STAGES": " ".join(stages),
   }
+  if freezer is not None:
+    env["GANETI_LXC_FREEZER"] = freezer.file
+    env["GANETI_LXC_FREEZE"] = freezer.freeze
+    env["GANETI_LXC_THAW"] = freezer.thaw
   with _ends(work) as (ask, answer), _wakeup() as (ended, end):
     runner = _Thread(host, argv, timeout_s, env, end)
     told = _Told()

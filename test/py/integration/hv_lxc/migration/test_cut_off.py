@@ -1,0 +1,168 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""CRIU or the process that waits for it is killed in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ganeti.hypervisor.hv_lxc.errors import LxcError
+from ganeti.hypervisor.hv_lxc.host import wait_until
+from ganeti.hypervisor.hv_lxc.migration import dump
+from integration.hv_lxc.migration.moving import WAIT_S, Moving, moving
+
+WORKER = """\
+import sys
+from pathlib import Path
+from ganeti.hypervisor.hv_lxc.host import Host
+from ganeti.hypervisor.hv_lxc.layout import Layout
+from ganeti.hypervisor.hv_lxc.migration import dump
+layout = Layout.below(*(f"{sys.argv[1]}/{part}" for part in "drlc"))
+def hold():
+  print("holding", flush=True)
+  sys.stdin.readline()
+dump.dump(Host(layout=layout), sys.argv[2], hold=hold)
+"""
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Iterator[Moving]:
+  with moving(tmp_path) as made:
+    yield made
+
+
+def criu_processes(guest: Moving) -> list[int]:
+  """CRIU's processes that work in this guest's migration directory."""
+  work = str(guest.host.layout.migration(guest.name).home)
+  found = []
+  for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    try:
+      words = entry.read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+      continue
+    if words[0].endswith("criu") and any(
+      word.startswith(work) for word in words
+    ):
+      found.append(int(entry.parent.name))
+  return found
+
+
+def kill_criu(guest: Moving) -> None:
+  pids = criu_processes(guest)
+  assert pids
+  for pid in pids:
+    os.kill(pid, signal.SIGKILL)
+
+
+def firewall(guest: Moving) -> str:
+  enter = ["nsenter", f"--net=/proc/{guest.init}/ns/net"]
+  result = guest.host.run([*enter, "nft", "list", "ruleset"])
+  assert not result.failed, result.evidence()
+  return result.stdout
+
+
+def test_criu_killed_while_the_dump_is_held(guest: Moving) -> None:
+  guest.start()
+  talk = guest.talk()
+  talk.exchange()
+
+  def kill() -> None:
+    assert "CRIU" in firewall(guest)
+    kill_criu(guest)
+
+  with pytest.raises(LxcError, match="runs on"):
+    guest.dump(hold=kill)
+  assert firewall(guest) == ""
+  assert guest.counts_on()
+  talk.exchange()
+  guest.dump()
+  guest.restore()
+  talk.exchange()
+
+
+def test_criu_killed_while_the_restore_is_held(guest: Moving) -> None:
+  guest.start()
+  talk = guest.talk()
+  talk.exchange()
+  guest.dump()
+  with pytest.raises(LxcError, match="could not be restored"):
+    guest.restore(before_release=lambda: kill_criu(guest))
+  assert guest.leftovers() == []
+  guest.restore()
+  talk.exchange()
+  assert guest.counts_on()
+
+
+def test_worker_killed_while_the_dump_is_held(guest: Moving) -> None:
+  """CRIU learns it from the FIFO and has the guest run on by itself."""
+  guest.start()
+  talk = guest.talk()
+  talk.exchange()
+  argv = [sys.executable, "-c", WORKER, str(guest.top), guest.name]
+  with subprocess.Popen(
+    argv,
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+  ) as worker:
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"holding\n"
+    worker.kill()
+  assert wait_until(lambda: not criu_processes(guest), WAIT_S)
+  assert firewall(guest) == ""
+  assert guest.counts_on()
+  talk.exchange()
+
+
+def test_worker_and_criu_killed(guest: Moving) -> None:
+  guest.start()
+  talk = guest.talk()
+  talk.exchange()
+  argv = [sys.executable, "-c", WORKER, str(guest.top), guest.name]
+  with subprocess.Popen(
+    argv,
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+  ) as worker:
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"holding\n"
+    kill_criu(guest)
+    worker.kill()
+  dump.resume(guest.host, guest.name)
+  assert firewall(guest) == ""
+  assert guest.counts_on()
+  talk.exchange()
+  dump.resume(guest.host, guest.name)
+  assert guest.counts_on()
