@@ -177,11 +177,11 @@ def _hear(
       yield select.POLLIN
     except ssl.SSLWantWriteError:
       yield select.POLLOUT
-    except ssl.SSLEOFError:
-      raise
     except ssl.SSLError as err:
       # With TLS 1.3 a client hears only now that it was refused.
-      raise _other_certificate(err.reason or str(err)) from err
+      if "ALERT" in (err.reason or ""):
+        raise _other_certificate(err.reason) from err
+      raise
     else:
       if not count:
         raise ConnectionResetError("the other side closed the connection")

@@ -73,6 +73,8 @@ class _Stranger:
 class Listener:
   """Accepts sources of the migrations that it is told of.
 
+  @param listening: from L{tls.listen}, perhaps of the process before;
+      closed by L{close}
   @param certificate: server.pem, read for each connection
   @param find_secret: the secret of a migration, or None if it is not known
 
@@ -80,13 +82,13 @@ class Listener:
 
   def __init__(
     self,
-    address: str,
-    port: int,
+    listening: socket.socket,
     *,
     certificate: Path,
     find_secret: handshake.FindSecret,
   ):
-    self._socket = tls.listen(address, port)
+    listening.settimeout(0)
+    self._socket = listening
     self._certificate = certificate
     self._find_secret = find_secret
     self._strangers: dict[int, _Stranger] = {}

@@ -111,6 +111,8 @@ class Identity:
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     # A resumed session would not show the certificate again.
     context.options |= ssl.OP_NO_TICKET
+    # Python sets it, and then a stream that was cut off looks ended.
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     if is_server:
       context.num_tickets = 0
     try:
