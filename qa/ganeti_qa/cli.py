@@ -64,6 +64,7 @@ from .verdict import Verdict
 
 OUTPUT = install.CHECKOUT / "build/ganeti-qa"
 _LOGS = "/var/log/ganeti"
+_VERSIONS = ("ganeti", "lxc", "criu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,16 +161,15 @@ def kind_of(options: argparse.Namespace) -> str:
 
 def _run(options: argparse.Namespace, progress: Progress) -> Verdict:
   everything = exclusions.parse(exclusions.FILE.read_text())
-  nodes = options.nodes or (1 if options.unit else 2 if options.burnin else 3)
   begin = time.monotonic()
-  job = _begin(options, nodes, progress)
   try:
+    job = _begin(options, progress)
     outcome = _WAYS[job.kind.partition("-")[0]](job, everything)
+    facts = _facts(job, time.monotonic() - begin)
     _keep_logs(job)
   finally:
     if not options.keep:
       lab.down(options.lab, progress, purge=False)
-  facts = _facts(job, time.monotonic() - begin)
   run = results.Run(job.kind, facts)
   if options.only is None:
     complaint = results.below_minimum(run, outcome)
@@ -179,8 +179,9 @@ def _run(options: argparse.Namespace, progress: Progress) -> Verdict:
   return outcome
 
 
-def _begin(options: argparse.Namespace, nodes: int, progress: Progress) -> Job:
+def _begin(options: argparse.Namespace, progress: Progress) -> Job:
   kind = kind_of(options)
+  nodes = options.nodes or (1 if options.unit else 2 if options.burnin else 3)
   directory = OUTPUT / kind
   image.remove_tree(directory)
   directory.mkdir(parents=True)
@@ -250,6 +251,8 @@ def _keep_logs(job: Job) -> None:
 
 
 def _facts(job: Job, seconds: float) -> dict[str, str]:
+  show = ["dpkg-query", "-W", "-f", "${Package} ${Version}, ", *_VERSIONS]
+  versions = lab.nodes_of(job.record)[0].run("versions", show)
   now = dt.datetime.now(dt.UTC)
   return {
     "date": f"{now:%Y-%m-%d %H:%M} UTC",
@@ -257,6 +260,7 @@ def _facts(job: Job, seconds: float) -> dict[str, str]:
     "command": f"qa/ganeti-qa, {job.kind}",
     "lab": f"{job.record.node_count} nodes of Debian {job.record.release},"
     f" backend {job.record.backend}",
+    "versions": versions.strip(", "),
     "kernel": platform.release(),
     "time": f"{seconds / 60:.0f} min",
   }
