@@ -33,6 +33,7 @@ What may happen, and what follows; no I/O:
 
   states.py      The words of the protocol: states, events, acts, steps
   table.py       The one transition table of a live migration
+  rows.py        What its rows are made of
   protocol.py    What follows from the table: predicates, the meaning of an id
 
 The executor:

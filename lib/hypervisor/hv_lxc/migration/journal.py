@@ -63,6 +63,9 @@ VERSION = 1
 # A call or message that was under way while so many further migrations of
 # the same instance came and went cannot still arrive.
 MAX_CLOSED = 64
+# Only the last source of each of a few earlier migrations can have kept a
+# tombstone that it asks us about.
+MAX_SECRETS = 8
 LOCK_TIMEOUT_S = 60.0
 _WORKER_LOCK_TIMEOUT_S = 2.0
 _KILL_TIMEOUT_S = 20.0
@@ -93,6 +96,8 @@ class Journal:
   @ivar agreed: the source is known to know that the guest came here
   @ivar failure: one line for the administrator, "" if nothing failed
   @ivar closed: ids of migrations that are over on this node, newest last
+  @ivar never_ran: those of them by which the guest never ran here
+  @ivar secrets: (id, secret) of those whose other node may still ask
 
   """
 
@@ -112,17 +117,38 @@ class Journal:
   agreed: bool = False
   failure: str = ""
   closed: tuple[str, ...] = ()
+  never_ran: tuple[str, ...] = ()
+  secrets: tuple[tuple[str, str], ...] = ()
   version: int = VERSION
 
   def __repr__(self) -> str:
     """Without the secret, which must not get into a log."""
     return f"Journal({self.name}, {self.state}, {self.id or 'no migration'})"
 
-  def with_closed(self, migration: str) -> "Journal":
-    """The journal that remembers this id as one that is over here."""
-    if not migration or migration in self.closed:
+  def with_closed(self, migration: str, *, has_run: bool = True) -> "Journal":
+    """The journal that remembers this id as one that is over here.
+
+    @param has_run: the guest may have run here by that migration
+
+    """
+    if not migration:
       return self
-    return replace(self, closed=(*self.closed, migration)[-MAX_CLOSED:])
+    secrets = self.secrets
+    if self.secret_of(migration) and migration not in dict(secrets):
+      kept = (*secrets, (migration, self.secret_of(migration)))
+      secrets = kept[-MAX_SECRETS:]
+    closed, never_ran = self.closed, self.never_ran
+    if migration not in closed:
+      closed = (*closed, migration)[-MAX_CLOSED:]
+      if not has_run:
+        never_ran = (*never_ran, migration)[-MAX_CLOSED:]
+    return replace(self, closed=closed, never_ran=never_ran, secrets=secrets)
+
+  def secret_of(self, migration: str) -> str:
+    """The secret of this migration or of one that is over; or ""."""
+    if migration == self.id:
+      return self.secret
+    return dict(self.secrets).get(migration, "")
 
   def is_over(self, migration: str) -> bool:
     """Whether a migration is noted as over on this node."""
@@ -150,6 +176,8 @@ def from_text(text: str, name: str) -> Journal:
       state=State(data["state"]),
       role=Role(data["role"]),
       closed=tuple(map(str, data["closed"])),
+      never_ran=tuple(map(str, data["never_ran"])),
+      secrets=tuple((str(k), str(v)) for k, v in data.get("secrets", ())),
     )
     journal = Journal(**known)
   except (KeyError, TypeError, AttributeError) as err:

@@ -43,7 +43,14 @@ from .. import errors
 from ..host import Host
 from . import journal as journals
 from .journal import Journal, Role
-from .protocol import TABLE, classify, is_source, why_still_unknown
+from .protocol import (
+  HELD_ELSEWHERE,
+  TABLE,
+  classify,
+  has_run,
+  is_source,
+  why_still_unknown,
+)
 from .states import Act, Event, Reason, State, Step
 
 
@@ -61,6 +68,14 @@ class Acts(Protocol):
     """Asks the other node for the token: one of protocol.PEER_EVENTS.
 
     PEER_OFFLINE only if it is marked offline and does not answer.
+
+    """
+
+  def ask_everybody(self, name: str) -> list[Event]:
+    """Tells all other nodes that the instance is about to be booted here.
+
+    What they answer (their event is ASKED_ALL); those that do not are
+    passed over.
 
     """
 
@@ -135,6 +150,24 @@ class Machine:
       self._acts.perform(step.work, fired.journal)
     return fired
 
+  def current(self) -> Journal:
+    """The journal as it stands; what another boot means is written first."""
+    with journals.exclusive(self._host, self._name):
+      return self._current()
+
+  def amend(self, of: str, **changes: object) -> None:
+    """Notes facts that are no state: addresses, that Ganeti is done.
+
+    @param of: the id of the migration that they belong to; those of another
+        one than the journal's are passed over
+
+    """
+    with journals.exclusive(self._host, self._name):
+      journal = self._current()
+      if journal.id == of:
+        amended = replace(journal, **changes)  # type: ignore[arg-type]
+        journals.save(self._host, amended)
+
   def _fire_locked(
     self, event: Event, of: str | None, fresh: Journal | None
   ) -> tuple[Fired, Step]:
@@ -145,12 +178,15 @@ class Machine:
         journal.state,
         is_current=of is None or of == journal.id,
         is_over=of is not None and journal.is_over(of),
+        has_never_run=of in journal.never_ran,
         lives=self._acts.lives(self._name),
       )
       before = journal.state
       step = TABLE[before, seen] if seen else Step()
       if step.refuse is not None:
         raise Refusal(step.refuse, journal)
+      if step.ask_all and not self._acts.lives(self._name):
+        self._ask_everybody(journal)
       journal = self._execute(step, journal, of, fresh)
     if before != journal.state:
       logging.info(
@@ -158,6 +194,19 @@ class Machine:
         of or journal.id, self._name, seen, before, journal.state,
       )  # fmt: skip
     return Fired(event=seen, before=before, journal=journal), step
+
+  def _ask_everybody(self, journal: Journal) -> None:
+    """A copy here would be a second one if another node has the instance.
+
+    Ganeti's own idea of where it is can be wrong: with the source dead and
+    the job with it, a failover to a third node asks neither of the two.
+
+    @raise Refusal: another node has it
+
+    """
+    answers = self._acts.ask_everybody(self._name)
+    if any(answer in HELD_ELSEWHERE for answer in answers):
+      raise Refusal(Reason.RUNS_ELSEWHERE, journal)
 
   def _current(self) -> Journal:
     """The journal, after what the end of another boot means for it."""
@@ -193,15 +242,27 @@ def following(
   noted = journal.with_closed(of or "") if step.note else journal
   if step.to is None:
     return noted if noted != journal else None
+  past = noted.with_closed(noted.id, has_run=has_run(noted.state))
   if step.fresh:
     if fresh is None:
       raise ValueError("a new migration needs a journal")
-    history = noted.with_closed(noted.id).closed
-    return replace(fresh, state=step.to, role=role_in(step.to), closed=history)
+    return replace(
+      fresh,
+      state=step.to,
+      role=role_in(step.to),
+      closed=past.closed,
+      never_ran=past.never_ran,
+      secrets=past.secrets,
+    )
   if step.to == State.IDLE:
     # Nothing but the history matters any more.
-    idle = noted.with_closed(noted.id)
-    return Journal(name=idle.name, uuid=idle.uuid, closed=idle.closed)
+    return Journal(
+      name=past.name,
+      uuid=past.uuid,
+      closed=past.closed,
+      never_ran=past.never_ran,
+      secrets=past.secrets,
+    )
   return replace(noted, state=step.to, role=role_in(step.to))
 
 

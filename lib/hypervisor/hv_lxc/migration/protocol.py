@@ -37,9 +37,12 @@ from .states import Event, Reason, State
 from .table import TABLE
 
 __all__ = [
+  "HELD_ELSEWHERE",
   "PEER_EVENTS",
   "TABLE",
+  "after_boot",
   "classify",
+  "has_run",
   "holds_token",
   "is_source",
   "lists_as_running",
@@ -66,6 +69,7 @@ _TARGET = frozenset(
     State.READY,
     State.OWNER,
     State.RESUMED,
+    State.RETRYING,
     State.CLOSED,
     State.RELEASED,
   }
@@ -84,6 +88,9 @@ PEER_EVENTS = frozenset(
   }
 )
 
+# The answers upon which an instance must not be booted anywhere else.
+HELD_ELSEWHERE = frozenset({Event.PEER_RUNS, Event.PEER_BUSY})
+
 # Calls and messages that name a migration, and what they are when it is
 # another one than the journal's.
 _OF_ANOTHER = {
@@ -94,12 +101,17 @@ _OF_ANOTHER = {
 }
 
 
+# Those which make a new one, or concern whatever there is.
+_OF_NONE = frozenset({Event.OFFER, Event.ASKED_ALL})
+
+
 def classify(
   event: Event,
   state: State,
   *,
   is_current: bool,
   is_over: bool = False,
+  has_never_run: bool = False,
   lives: bool = False,
 ) -> Event | None:
   """The event as the table has it; None if nothing is to be done.
@@ -108,6 +120,7 @@ def classify(
     any event that concerns the journal's migration
   @param is_current: it names the migration that the journal is about
   @param is_over: it names one that was noted as over on this node
+  @param has_never_run: so it was, and the guest never ran here by it
   @param lives: a process of the instance lives on this node
 
   """
@@ -115,10 +128,12 @@ def classify(
     return _classify_accept(
       state, is_current=is_current, is_over=is_over, lives=lives
     )
-  if event == Event.ASKED and lives:
+  if event in (Event.ASKED, Event.ASKED_ALL) and lives:
     return Event.ASKED_LIVE
-  if is_current:
+  if is_current or event in _OF_NONE:
     return event
+  if event == Event.ASKED and has_never_run:
+    return Event.ASKED_CLOSED
   # What a worker of an older migration still has to say is nobody's affair.
   return _OF_ANOTHER.get(event)
 
@@ -133,6 +148,16 @@ def _classify_accept(
   if is_current:
     return Event.ACCEPT_CLOSED
   return Event.ACCEPT_LIVE if lives else Event.ACCEPT
+
+
+def has_run(state: State) -> bool:
+  """Whether the guest may have run here by the migration in this state."""
+  return state not in (State.EXPECTING, State.READY, State.CLOSED)
+
+
+def after_boot(state: State) -> State:
+  """What a state means that was written before this node was booted."""
+  return TABLE[state, Event.BOOT].to or state
 
 
 def is_source(state: State) -> bool | None:
@@ -172,6 +197,7 @@ def holds_token(state: State) -> bool:
     State.RESUMING,
     State.OWNER,
     State.RESUMED,
+    State.RETRYING,
   )
 
 
@@ -202,11 +228,11 @@ def needs_settling(
 
 def needs_answerer(state: State, *, lives: bool, is_agreed: bool) -> bool:
   """Whether a process is to listen here for the source's question."""
-  if state in (State.EXPECTING, State.READY, State.OWNER, State.RELEASED):
-    return True
   if state == State.RESUMED:
     return not lives or not is_agreed
-  return state == State.CLOSED and not is_agreed
+  if state == State.CLOSED:
+    return not is_agreed
+  return is_source(state) is False
 
 
 def why_still_unknown(state: State, answer: Event) -> Reason:

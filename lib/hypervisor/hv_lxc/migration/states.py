@@ -61,6 +61,7 @@ class State(enum.StrEnum):
   READY = "ready"
   OWNER = "owner"
   RESUMED = "resumed"
+  RETRYING = "retrying"
   CLOSED = "closed"
   RELEASED = "released"
 
@@ -102,6 +103,8 @@ class Event(enum.StrEnum):
   GRANT_OTHER = "message GRANT, of another migration"
   ASKED = "the other node wants the token; nothing runs here"
   ASKED_LIVE = "the other node wants the token; the instance runs here"
+  ASKED_ALL = "another node is about to boot the instance"
+  ASKED_CLOSED = "the other node wants a token that never ran here"
   ASKED_OTHER = "the other node wants another migration's token"
   # What the other node says, asked or not, and what a question came to.
   PEER_CLOSED = "it never ran there and never will"
@@ -181,6 +184,13 @@ class Reason(enum.Enum):
     "Instance {name} has been migrated to {peer} and runs there",
     "run gnt-instance migrate --cleanup {name}",
   )
+  RUNS_ELSEWHERE = (
+    "Instance {name} runs on another node, or is being restored there",
+    (
+      "gnt-cluster verify shows where; wait for a migration under way to end,"
+      " then run gnt-instance migrate --cleanup {name}"
+    ),
+  )
   RUNS_HERE = (
     "Instance {name} has been migrated and runs here",
     "run gnt-instance migrate --cleanup {name}",
@@ -218,7 +228,9 @@ class Step:
   C{before}, then the journal is written with state C{to} (unless that is
   None), then C{after}; C{work} is done when the journal's lock has been
   released.  With C{ask} the other node is asked first; its answer is an
-  event of its own, and the first event is then looked up again.
+  event of its own, and the first event is then looked up again.  With
+  C{ask_all} every other node is asked, and the event refused if one has
+  the instance; one that does not answer is taken for one that has not.
 
   @ivar note: remember the migration's id as one that is over here
   @ivar fresh: the written journal is that of a new migration
@@ -231,6 +243,7 @@ class Step:
   after: tuple[Act, ...] = ()
   work: Act | None = None
   ask: bool = False
+  ask_all: bool = False
   note: bool = False
   fresh: bool = False
   refuse: Reason | None = None

@@ -44,84 +44,49 @@ this very table, the model in the tests explores it.  Throughout:
 
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
+from .rows import (
+  ASK,
+  BOOT_IT,
+  CLOSE,
+  COME_BACK,
+  DISCARD,
+  FORGET,
+  HANDED,
+  HOLDERS,
+  IMPOSSIBLE,
+  LET_RUN,
+  OFFER,
+  OVER,
+  RETRY,
+  START_HERE,
+  STAY,
+  TAKE_ON,
+  also,
+  row,
+  say,
+)
 from .states import IGNORE, Act, Event, Reason, State, Step, refuse
 
 A = Act
 E = Event
 S = State
 
-_ASK = Step(ask=True)
-_IMPOSSIBLE = refuse(Reason.IMPOSSIBLE)
-_DISCARD = Step(after=(A.DISCARD_IMAGES,))
-
-# The source gives up before the token left it: the tasks are all there.
-_STAY = Step(
-  before=(A.STOP_WORKER, A.RESUME_GUEST), to=S.IDLE, after=(A.DISCARD_IMAGES,)
-)
-# The images are the guest; whatever is left of its tasks must not go on.
-_COME_BACK = Step(
-  before=(A.STOP_WORKER, A.KILL_AND_UNMOUNT), work=A.RESTORE_LOCALLY
-)
-_RETRY = Step(
-  before=(A.STOP_WORKER, A.KILL_AND_UNMOUNT), work=A.MOUNT_AND_RESTORE
-)
-_FORGET = Step(to=S.IDLE, after=(A.DISCARD_IMAGES,))
-_LET_RUN = Step(before=(A.FINISH,), to=S.IDLE, after=(A.DISCARD_IMAGES,))
-_CLOSE = Step(before=(A.STOP_WORKER,), to=S.CLOSED, after=(A.DISCARD_IMAGES,))
-_TAKE_ON = Step(
-  before=(A.STOP_WORKER, A.DISCARD_IMAGES),
-  to=S.EXPECTING,
-  after=(A.START_RECEIVER,),
-  fresh=True,
-)
-_OFFER = Step(
-  before=(A.FINISH, A.STOP_WORKER, A.DISCARD_IMAGES), to=S.OFFERED, fresh=True
-)
-_START_HERE = Step(
-  before=(A.STOP_WORKER,),
-  to=S.RESUMED,
-  after=(A.DISCARD_IMAGES,),
-  work=A.PLAIN_START,
-)
-_SOURCE = (S.OFFERED, S.DUMPING, S.DUMPED, S.HANDING, S.HANDING_COLD)
-_HANDED = (S.HANDING, S.HANDING_COLD)
-_OVER = (S.IDLE, S.GONE, S.CLOSED, S.RELEASED)
-
-
-def _say(*acts: Act) -> Step:
-  return Step(after=acts)
-
-
-def _also(step: Step, work: Act) -> Step:
-  return Step(before=step.before, to=step.to, after=step.after, work=work)
-
-
-def _row(
-  event: Event, rest: Step, *cases: tuple[Collection[State] | State, Step]
-) -> dict[tuple[State, Event], Step]:
-  row = {(state, event): rest for state in State}
-  for states, step in cases:
-    for state in (states,) if isinstance(states, State) else states:
-      row[state, event] = step
-  return row
-
-
 _GANETI = (
-  _row(
+  row(
     E.OFFER,
     refuse(Reason.UNSETTLED),
-    ((S.IDLE, S.OFFERED, S.RESUMED), _OFFER),
+    ((S.IDLE, S.OFFERED, S.RESUMED), OFFER),
     ((S.DUMPING, S.DUMPED), refuse(Reason.UNDER_WAY)),
     (S.GONE, refuse(Reason.RUNS_THERE)),
     ((S.CLOSED, S.RELEASED), refuse(Reason.NOT_RUNNING)),
-    ((S.EXPECTING, S.READY, S.OWNER), refuse(Reason.TAKEN)),
+    ((S.EXPECTING, S.READY, S.OWNER, S.RETRYING), refuse(Reason.TAKEN)),
   )
-  | _row(
+  | row(
     E.ACCEPT,
     refuse(Reason.TAKEN),
-    ((*_OVER, S.OFFERED, S.EXPECTING, S.READY), _TAKE_ON),
+    ((*OVER, S.OFFERED, S.EXPECTING, S.READY), TAKE_ON),
     (
       # The guest ended here (a live one is ACCEPT_LIVE).
       S.RESUMED,
@@ -132,43 +97,43 @@ _GANETI = (
         fresh=True,
       ),
     ),
-    (_HANDED, _ASK),
+    (HANDED, ASK),
   )
-  | _row(
-    E.ACCEPT_SAME, refuse(Reason.OVER), (S.EXPECTING, _say(A.START_RECEIVER))
+  | row(
+    E.ACCEPT_SAME, refuse(Reason.OVER), (S.EXPECTING, say(A.START_RECEIVER))
   )
-  | _row(E.ACCEPT_CLOSED, refuse(Reason.OVER))
-  | _row(E.ACCEPT_LIVE, refuse(Reason.RUNS_HERE))
-  | _row(
+  | row(E.ACCEPT_CLOSED, refuse(Reason.OVER))
+  | row(E.ACCEPT_LIVE, refuse(Reason.RUNS_HERE))
+  | row(
     E.MIGRATE,
     refuse(Reason.NOT_MIGRATING),
     (S.OFFERED, Step(to=S.DUMPING, after=(A.START_WORKER,))),
     ((S.DUMPING, S.DUMPED), refuse(Reason.UNDER_WAY)),
-    (_HANDED, refuse(Reason.UNSETTLED)),
+    (HANDED, refuse(Reason.UNSETTLED)),
   )
-  | _row(
+  | row(
     E.SRC_DONE,
     refuse(Reason.NOT_MIGRATING),
     (S.GONE, Step(after=(A.KILL_AND_UNMOUNT, A.DISCARD_IMAGES))),
-    (_HANDED, _ASK),
+    (HANDED, ASK),
     ((S.DUMPING, S.DUMPED, S.RESUMING), refuse(Reason.UNDER_WAY)),
   )
-  | _row(
+  | row(
     E.SRC_ABORT,
     IGNORE,
-    (S.OFFERED, _FORGET),
-    (S.DUMPING, _STAY),
-    (S.DUMPED, _COME_BACK),
-    (_HANDED, Step(before=(A.STOP_WORKER,), ask=True)),
-    (S.RESUMING, _LET_RUN),
+    (S.OFFERED, FORGET),
+    (S.DUMPING, STAY),
+    (S.DUMPED, COME_BACK),
+    (HANDED, Step(before=(A.STOP_WORKER,), ask=True)),
+    (S.RESUMING, LET_RUN),
     (S.GONE, refuse(Reason.RUNS_THERE)),
   )
-  | _row(E.DST_DONE, refuse(Reason.NOT_HERE), ((S.RESUMED, S.RELEASED), IGNORE))
-  | _row(E.DST_DONE_OTHER, refuse(Reason.NOT_HERE))
-  | _row(
+  | row(E.DST_DONE, refuse(Reason.NOT_HERE), ((S.RESUMED, S.RELEASED), IGNORE))
+  | row(E.DST_DONE_OTHER, refuse(Reason.NOT_HERE))
+  | row(
     E.DST_ABORT,
-    _IMPOSSIBLE,
-    ((S.EXPECTING, S.READY), _CLOSE),
+    IMPOSSIBLE,
+    ((S.EXPECTING, S.READY), CLOSE),
     (
       S.OWNER,
       Step(
@@ -177,30 +142,35 @@ _GANETI = (
         after=(A.SEND_CLOSED, A.DISCARD_IMAGES),
       ),
     ),
-    (S.RESUMED, refuse(Reason.RUNS_HERE)),
+    ((S.RESUMED, S.RETRYING), refuse(Reason.RUNS_HERE)),
     ((S.CLOSED, S.RELEASED), IGNORE),
   )
-  | _row(E.DST_ABORT_OTHER, Step(note=True))
+  | row(E.DST_ABORT_OTHER, Step(note=True))
 )
 
 _USER = (
-  _row(
+  row(
     E.START,
-    Step(work=A.PLAIN_START),
-    (S.OFFERED, _also(_FORGET, A.PLAIN_START)),
-    (S.DUMPING, _also(_STAY, A.PLAIN_START)),
-    (S.DUMPED, _COME_BACK),
-    ((*_HANDED, S.GONE), _ASK),
-    (S.RESUMING, _also(_LET_RUN, A.PLAIN_START)),
-    ((S.EXPECTING, S.READY, S.CLOSED, S.RELEASED), _START_HERE),
-    (S.OWNER, _RETRY),
-    (S.RESUMED, Step(before=(A.FINISH, A.DISCARD_IMAGES), work=A.PLAIN_START)),
+    BOOT_IT,
+    (S.OFFERED, also(FORGET, A.PLAIN_START)),
+    (S.DUMPING, also(STAY, A.PLAIN_START)),
+    (S.DUMPED, COME_BACK),
+    ((*HANDED, S.GONE), ASK),
+    (S.RESUMING, also(LET_RUN, A.PLAIN_START)),
+    ((S.EXPECTING, S.READY, S.CLOSED, S.RELEASED), START_HERE),
+    ((S.OWNER, S.RETRYING), RETRY),
+    (
+      S.RESUMED,
+      Step(
+        before=(A.FINISH, A.DISCARD_IMAGES), work=A.PLAIN_START, ask_all=True
+      ),
+    ),
   )
-  | _row(
+  | row(
     E.STOP,
     Step(work=A.ORDINARY_STOP),
-    (S.OFFERED, _also(_FORGET, A.ORDINARY_STOP)),
-    (S.DUMPING, _also(_STAY, A.ORDINARY_STOP)),
+    (S.OFFERED, also(FORGET, A.ORDINARY_STOP)),
+    (S.DUMPING, also(STAY, A.ORDINARY_STOP)),
     (
       S.DUMPED,
       Step(
@@ -210,11 +180,11 @@ _USER = (
         work=A.ORDINARY_STOP,
       ),
     ),
-    ((*_HANDED, S.GONE), _ASK),
-    (S.RESUMING, _also(_LET_RUN, A.ORDINARY_STOP)),
+    ((*HANDED, S.GONE), ASK),
+    (S.RESUMING, also(LET_RUN, A.ORDINARY_STOP)),
     # Not CLOSED: that would bring the guest back to life on the source.
     (
-      (S.EXPECTING, S.READY, S.OWNER),
+      (S.EXPECTING, S.READY, S.OWNER, S.RETRYING),
       Step(
         before=(A.STOP_WORKER, A.KILL_AND_UNMOUNT),
         to=S.RELEASED,
@@ -224,7 +194,7 @@ _USER = (
     ),
     (S.RESUMED, Step(before=(A.FINISH,), work=A.ORDINARY_STOP)),
   )
-  | _row(
+  | row(
     E.STOPPED,
     IGNORE,
     (
@@ -234,26 +204,27 @@ _USER = (
   )
 )
 
-_NODE = _row(
+_NODE = row(
   E.BOOT,
   IGNORE,
-  ((S.OFFERED, S.DUMPING, S.DUMPED, S.RESUMING), _FORGET),
+  ((S.OFFERED, S.DUMPING, S.DUMPED, S.RESUMING), FORGET),
   (S.HANDING, Step(to=S.HANDING_COLD, after=(A.DISCARD_IMAGES,))),
   (
     (S.EXPECTING, S.READY, S.OWNER),
     Step(to=S.CLOSED, after=(A.DISCARD_IMAGES,)),
   ),
-  ((*_OVER, S.RESUMED), _DISCARD),
-) | _row(
+  (S.RETRYING, Step(to=S.RELEASED, after=(A.DISCARD_IMAGES,))),
+  ((*OVER, S.RESUMED), DISCARD),
+) | row(
   E.SETTLE,
   IGNORE,
-  (_OVER, _DISCARD),
-  (S.DUMPING, _STAY),
-  (S.DUMPED, _COME_BACK),
-  (_HANDED, _ASK),
-  (S.RESUMING, _LET_RUN),
-  ((S.EXPECTING, S.READY), _say(A.START_RECEIVER)),
-  (S.OWNER, _RETRY),
+  (OVER, DISCARD),
+  (S.DUMPING, STAY),
+  (S.DUMPED, COME_BACK),
+  (HANDED, ASK),
+  (S.RESUMING, LET_RUN),
+  ((S.EXPECTING, S.READY), say(A.START_RECEIVER)),
+  ((S.OWNER, S.RETRYING), RETRY),
   (
     S.RESUMED,
     Step(before=(A.FINISH,), after=(A.DISCARD_IMAGES, A.START_RECEIVER)),
@@ -261,12 +232,12 @@ _NODE = _row(
 )
 
 _OUTCOMES = (
-  _row(
+  row(
     E.VERIFIED,
     refuse(Reason.UNDER_WAY),
     (S.DUMPING, Step(before=(A.FREEZE,), to=S.DUMPED, after=(A.KILL_TASKS,))),
   )
-  | _row(
+  | row(
     E.TASKS_GONE,
     IGNORE,
     (
@@ -278,7 +249,7 @@ _OUTCOMES = (
       ),
     ),
   )
-  | _row(
+  | row(
     E.DUMP_FAILED,
     IGNORE,
     (
@@ -287,24 +258,23 @@ _OUTCOMES = (
     ),
     (S.DUMPED, Step(before=(A.KILL_AND_UNMOUNT,), work=A.RESTORE_LOCALLY)),
   )
-  | _row(
+  | row(
     E.POST_RESTORE,
     refuse(Reason.OVER),
     (S.DUMPED, Step(to=S.RESUMING, after=(A.ALLOW_RESUME,))),
-    (S.OWNER, Step(to=S.RESUMED, after=(A.ALLOW_RESUME,))),
-    (S.RESUMED, Step(after=(A.ALLOW_RESUME,))),
+    ((S.OWNER, S.RETRYING), Step(to=S.RESUMED, after=(A.ALLOW_RESUME,))),
   )
-  | _row(
+  | row(
     E.RESTORED,
     IGNORE,
-    (S.RESUMING, _FORGET),
+    (S.RESUMING, FORGET),
     (S.RESUMED, Step(after=(A.DISCARD_IMAGES, A.SEND_RESUMED))),
   )
-  | _row(
+  | row(
     E.RESTORE_FAILED,
     IGNORE,
     (S.DUMPED, Step(before=(A.KILL_AND_UNMOUNT,))),
-    (S.RESUMING, Step(before=(A.KILL_AND_UNMOUNT,), to=S.DUMPED)),
+    (S.RESUMING, Step(to=S.DUMPED, after=(A.KILL_AND_UNMOUNT,))),
     (
       S.OWNER,
       Step(
@@ -315,39 +285,48 @@ _OUTCOMES = (
     ),
     # The source may have been told already: there is no way back, but this
     # node's images are still the guest.
-    (S.RESUMED, Step(before=(A.KILL_AND_UNMOUNT,), work=A.MOUNT_AND_RESTORE)),
+    (
+      S.RESUMED,
+      Step(
+        to=S.RETRYING,
+        after=(A.KILL_AND_UNMOUNT,),
+        work=A.MOUNT_AND_RESTORE,
+      ),
+    ),
+    (S.RETRYING, Step(before=(A.KILL_AND_UNMOUNT,))),
   )
 )
 
 _MESSAGES = (
-  _row(
+  row(
     E.IMAGES_IN,
     refuse(Reason.OVER),
     (S.EXPECTING, Step(to=S.READY, after=(A.SEND_READY,))),
-    (S.READY, _say(A.SEND_READY)),
+    (S.READY, say(A.SEND_READY)),
   )
-  | _row(
+  | row(
     E.GRANT,
-    _IMPOSSIBLE,
+    IMPOSSIBLE,
     (
       S.READY,
       Step(to=S.OWNER, after=(A.SEND_OWNER,), work=A.MOUNT_AND_RESTORE),
     ),
     (S.EXPECTING, Step(to=S.CLOSED, after=(A.SEND_CLOSED,))),
-    (S.OWNER, _say(A.SEND_OWNER)),
-    (S.RESUMED, _say(A.SEND_RESUMED)),
-    (S.CLOSED, _say(A.SEND_CLOSED)),
-    (S.RELEASED, _say(A.SEND_RELEASED)),
+    (S.OWNER, say(A.SEND_OWNER)),
+    ((S.RESUMED, S.RETRYING), say(A.SEND_RESUMED)),
+    (S.CLOSED, say(A.SEND_CLOSED)),
+    (S.RELEASED, say(A.SEND_RELEASED)),
   )
-  | _row(E.GRANT_OTHER, Step(note=True))
-  | _row(
+  | row(E.GRANT_OTHER, Step(note=True))
+  | row(
     E.ASKED,
-    _IMPOSSIBLE,
+    IMPOSSIBLE,
     (
       (S.EXPECTING, S.READY),
       Step(to=S.CLOSED, after=(A.SEND_CLOSED, A.DISCARD_IMAGES)),
     ),
-    (S.OWNER, _say(A.SEND_OWNER)),
+    (S.OWNER, say(A.SEND_OWNER)),
+    (S.RETRYING, say(A.SEND_RESUMED)),
     (
       S.RESUMED,
       Step(
@@ -356,35 +335,46 @@ _MESSAGES = (
         after=(A.SEND_RELEASED, A.DISCARD_IMAGES),
       ),
     ),
-    (S.CLOSED, _say(A.SEND_CLOSED)),
-    (S.RELEASED, _say(A.SEND_RELEASED)),
+    (S.CLOSED, say(A.SEND_CLOSED)),
+    (S.RELEASED, say(A.SEND_RELEASED)),
   )
-  | _row(
+  | row(
     E.ASKED_LIVE,
-    _say(A.SEND_RESUMED),
-    ((S.EXPECTING, S.READY, S.OWNER, S.CLOSED, S.RELEASED), _say(A.SEND_OWNER)),
+    say(A.SEND_RESUMED),
+    ((S.EXPECTING, S.READY, S.OWNER, S.CLOSED, S.RELEASED), say(A.SEND_OWNER)),
   )
-  | _row(
+  | row(
+    E.ASKED_ALL,
+    say(A.SEND_FORGOT),
+    (
+      (S.EXPECTING, S.READY),
+      Step(to=S.CLOSED, after=(A.SEND_CLOSED, A.DISCARD_IMAGES)),
+    ),
+    ((S.DUMPING, S.DUMPED, S.HANDING, S.RESUMING), say(A.SEND_OWNER)),
+    ((S.OWNER, S.RETRYING), say(A.SEND_OWNER)),
+  )
+  | row(
     E.ASKED_OTHER,
     Step(note=True, after=(A.SEND_FORGOT,)),
-    ((*_SOURCE, S.RESUMING, S.OWNER, S.RESUMED), _say(A.SEND_RESUMED)),
+    (HOLDERS, say(A.SEND_RESUMED)),
   )
+  | row(E.ASKED_CLOSED, say(A.SEND_CLOSED), (HOLDERS, say(A.SEND_RESUMED)))
 )
 
 # Only the first leaves the images what the guest was.
 _WITHOUT_IMAGES = (E.PEER_RELEASED, E.PEER_FORGOT, E.PEER_OFFLINE)
-_ANSWERS = _row(
+_ANSWERS = row(
   E.PEER_CLOSED,
   IGNORE,
   (S.HANDING, Step(to=S.DUMPED)),
-  ((S.HANDING_COLD, S.GONE), _FORGET),
-) | _row(
-  E.PEER_RUNS, IGNORE, (_HANDED, Step(to=S.GONE, after=(A.DISCARD_IMAGES,)))
+  ((S.HANDING_COLD, S.GONE), FORGET),
+) | row(
+  E.PEER_RUNS, IGNORE, (HANDED, Step(to=S.GONE, after=(A.DISCARD_IMAGES,)))
 )
 for _event in _WITHOUT_IMAGES:
-  _ANSWERS |= _row(_event, IGNORE, ((*_HANDED, S.GONE), _FORGET))
+  _ANSWERS |= row(_event, IGNORE, ((*HANDED, S.GONE), FORGET))
 for _event in (E.PEER_BUSY, E.PEER_SILENT):
-  _ANSWERS |= _row(_event, IGNORE)
+  _ANSWERS |= row(_event, IGNORE)
 
 TABLE: Mapping[tuple[State, Event], Step] = (
   _GANETI | _USER | _NODE | _OUTCOMES | _MESSAGES | _ANSWERS

@@ -57,6 +57,7 @@ JOURNAL = Journal(
   secret="5e" * 32,
   started=1763733600.5,
   closed=("m0", "m1"),
+  never_ran=("m1",),
 )
 
 
@@ -157,6 +158,7 @@ def with_value(key: str, value: object) -> str:
     without("state"),
     without("name"),
     without("closed"),
+    without("never_ran"),
     with_value("state", "enchanted"),
     with_value("role", "both"),
     with_value("port", "8102"),
@@ -201,7 +203,10 @@ def test_the_secret_is_not_for_logs() -> None:
 
 
 def test_it_remembers_what_is_over() -> None:
-  journal = JOURNAL.with_closed("m2")
+  journal = JOURNAL.with_closed("m2", has_run=False)
+  assert journal.closed == ("m0", "m1", "m2")
+  assert journal.never_ran == ("m1", "m2")
+  assert journal.with_closed("m3").never_ran == journal.never_ran
   assert [journal.is_over(f"m{i}") for i in range(4)] == [True] * 3 + [False]
   assert journal.with_closed("m1") == journal
   assert journal.with_closed("") == journal

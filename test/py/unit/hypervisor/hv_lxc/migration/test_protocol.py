@@ -80,7 +80,8 @@ def test_every_act_and_reason_is_used() -> None:
   assert used == set(Act)
   reasons = {s.refuse for s in TABLE.values() if s.refuse}
   # Given when a question brought no answer that helps.
-  assert reasons | {Reason.BUSY_THERE} == set(Reason)
+  asked = {Reason.BUSY_THERE, Reason.RUNS_ELSEWHERE}
+  assert reasons | asked == set(Reason)
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -125,6 +126,20 @@ def test_after_the_commit_nothing_makes_it_undone(event: Event) -> None:
   }
 
 
+def test_an_instance_is_booted_only_when_no_other_node_has_it() -> None:
+  for step in TABLE.values():
+    assert step.ask_all == (step.work == Act.PLAIN_START)
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_another_boot_means(state: State) -> None:
+  later = protocol.after_boot(state)
+  assert protocol.after_boot(later) == later
+  assert not protocol.lists_as_running(later, lives=False) or (
+    later == State.HANDING_COLD
+  )
+
+
 def test_may_start_where_nobody_needs_to_be_asked() -> None:
   assert {s for s in State if not protocol.may_start(s)} == {
     State.HANDING,
@@ -141,6 +156,7 @@ def test_lists(state: State) -> None:
     State.HANDING,
     State.HANDING_COLD,
     State.RESUMING,
+    State.RETRYING,
   }
   live = dead | {State.IDLE, State.OFFERED, State.RESUMED}
   assert protocol.lists_as_running(state, lives=False) == (state in dead)
@@ -197,6 +213,11 @@ def test_who_must_be_looked_after(
     ("ASKED", "RESUMED", "is_current lives", "ASKED_LIVE"),
     ("ASKED", "OFFERED", "lives", "ASKED_LIVE"),
     ("ASKED", "CLOSED", "", "ASKED_OTHER"),
+    ("ASKED", "READY", "is_over has_never_run", "ASKED_CLOSED"),
+    ("ASKED", "READY", "is_over has_never_run lives", "ASKED_LIVE"),
+    ("ASKED_ALL", "READY", "", "ASKED_ALL"),
+    ("ASKED_ALL", "IDLE", "lives", "ASKED_LIVE"),
+    ("OFFER", "IDLE", "", "OFFER"),
     ("DST_ABORT", "RESUMED", "", "DST_ABORT_OTHER"),
     ("DST_DONE", "RESUMED", "", "DST_DONE_OTHER"),
     ("IMAGES_IN", "EXPECTING", "", None),
