@@ -35,13 +35,11 @@ in hv_base.py.
 
 """
 
-import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 from ganeti import constants, errors, objects, pathutils, ssconf
 from ganeti.hypervisor import hv_base
@@ -61,19 +59,13 @@ from . import (
   terminals,
   translate,
   verify,
-  versions,
 )
-from .doctor import counters
-from .errors import LxcError
+from .driver_errors import as_hypervisor_error
+from .driver_migration import MigrationFace
 from .host import Host, make_directory
-from .layout import Layout
+from .migration import calls, listing
 from .model import RunState, Usage
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-_NO_MIGRATION = (
-  "Live migration of LXC instances is not part of this release of the"
-  " driver; use gnt-instance failover"
-)
+from .this_node import local_host
 
 _NODE_DAEMON = "ganeti.server.noded"
 
@@ -101,58 +93,13 @@ class InstanceInfo(NamedTuple):
   times: int
 
 
-def local_host() -> Host:
-  """This node, with the directories of this Ganeti."""
-  return Host(
-    layout=Layout.below(
-      pathutils.DATA_DIR,
-      pathutils.RUN_DIR,
-      pathutils.LOG_DIR,
-      pathutils.CONF_DIR,
-    )
-  )
-
-
-def _count(outcome: str) -> None:
-  """Notes an error for ganeti-lxc-metrics; others than root do not."""
-  counters.increase(local_host(), counters.ERRORS, outcome)
-
-
-def _as_hypervisor_error(method: _F) -> _F:
-  """Whatever goes wrong leaves the driver as a HypervisorError.
-
-  Ganeti's backend handles no other kind properly: it would leave the
-  links of the instance's disks, or make a whole node look dead.
-
-  """
-
-  @functools.wraps(method)
-  def wrapper(*args: Any, **kwargs: Any) -> Any:
-    try:
-      return method(*args, **kwargs)
-    except errors.HypervisorError:
-      raise
-    except LxcError as err:
-      logging.warning("LXC: %s", err)
-      _count(type(err).__name__.lower())
-      raise errors.HypervisorError(str(err)) from err
-    except Exception as err:
-      logging.exception("LXC: unexpected")
-      _count("unexpected")
-      raise errors.HypervisorError(
-        f"{method.__name__} failed: {err!r} (see the node daemon's log)"
-      ) from err
-
-  return wrapper  # type: ignore[return-value]
-
-
-class LXCHypervisor(hv_base.BaseHypervisor):
+class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
   """LXC containers as instances of a Ganeti cluster."""
 
   PARAMETERS = paramtable.PARAMETERS
   ANCILLARY_FILES: ClassVar[list[str]] = []
   ANCILLARY_FILES_OPT: ClassVar[list[str]] = []
-  CAN_MIGRATE = False
+  CAN_MIGRATE = True
 
   def __init__(
     self,
@@ -169,7 +116,7 @@ class LXCHypervisor(hv_base.BaseHypervisor):
 
   # Lifecycle
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def StartInstance(
     self, instance: Any, block_devices: Any, startup_paused: Any
   ) -> Any:
@@ -186,14 +133,19 @@ class LXCHypervisor(hv_base.BaseHypervisor):
       ifup=_ifup_script(self._host, instance),
       paused=bool(startup_paused),
     )
-    starting.start(self._host, self._storage, request)
+    calls.start(
+      self._host,
+      self._storage,
+      request.name,
+      lambda: starting.start(self._host, self._storage, request),
+    )
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def VerifyInstance(self, instance: Any) -> Any:
     """Whether all that a running instance needs in /run is there."""
     return self._host.layout.instance(instance.name).console_log.exists()
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def RestoreInstance(self, instance: Any, block_devices: Any) -> Any:
     """Makes anew what was lost from /run."""
     # The monitor goes on writing to a console log that was removed, and
@@ -201,7 +153,7 @@ class LXCHypervisor(hv_base.BaseHypervisor):
     make_directory(self._host.layout.run_dir, 0o750)
     self._host.layout.instance(instance.name).console_log.touch(0o600)
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def StopInstance(
     self,
     instance: Any,
@@ -217,55 +169,68 @@ class LXCHypervisor(hv_base.BaseHypervisor):
 
     """
     name = name or instance.name
-    if force:
-      stopping.hard_stop(self._host, self._storage, name)
-    else:
-      stopping.soft_stop(
-        self._host,
-        name,
-        retry=retry,
-        timeout_s=constants.DEFAULT_SHUTDOWN_TIMEOUT
-        if timeout is None
-        else timeout,
-      )
+    if timeout is None:
+      timeout = constants.DEFAULT_SHUTDOWN_TIMEOUT
 
-  @_as_hypervisor_error
+    def stop() -> None:
+      if force:
+        stopping.hard_stop(self._host, self._storage, name)
+      else:
+        stopping.soft_stop(self._host, name, retry=retry, timeout_s=timeout)
+
+    calls.stop(self._host, self._storage, name, stop)
+
+  @as_hypervisor_error
   def CleanupInstance(self, instance_name: Any) -> Any:
     """Takes away what is left of an instance that does not run."""
-    stopping.clean_up_stopped(self._host, self._storage, instance_name)
+    calls.stop(
+      self._host,
+      self._storage,
+      instance_name,
+      lambda: stopping.clean_up_stopped(
+        self._host, self._storage, instance_name
+      ),
+    )
+    calls.stopped(self._host, self._storage, instance_name)
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def RebootInstance(self, instance: Any) -> Any:
     """Has the guest reboot itself."""
     stopping.soft_reboot(self._host, instance.name)
 
   # Monitoring
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def ListInstances(self, hvparams: Any = None) -> Any:
     """The names of the instances that run here."""
-    return report.running_names(self._host)
+    running = report.running_names(self._host)
+    listing.attend(self._host, running, thorough=True)
+    return listing.shown(self._host, running)
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def GetInstanceInfo(self, instance_name: Any, hvparams: Any = None) -> Any:
     """Figures of one instance, None if there is nothing of it."""
-    usage = report.usage(self._host, instance_name)
+    usage = listing.one_usage(
+      self._host, instance_name, report.usage(self._host, instance_name)
+    )
     if usage is not None:
       return _info(usage)
     if ended.by_itself(self._host, instance_name):
       return _down(instance_name)
     return None
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def GetAllInstancesInfo(self, hvparams: Any = None) -> Any:
     """Figures of all instances, those that halted by themselves included."""
-    found = [_info(usage) for usage in report.all_usage(self._host)]
+    usages = report.all_usage(self._host)
+    listing.attend(self._host, [u.name for u in usages], thorough=False)
+    found = [_info(u) for u in listing.shown_usage(self._host, usages)]
     running = {info.name for info in found}
     halted = (n for n in ended.names(self._host) if n not in running)
     found += [_down(n) for n in halted if ended.by_itself(self._host, n)]
     return found
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def GetNodeInfo(self, hvparams: Any = None) -> Any:
     """Memory in MiB and CPUs of the node."""
     return report.node_info(self._host)
@@ -292,7 +257,7 @@ class LXCHypervisor(hv_base.BaseHypervisor):
 
   # Verification
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def Verify(self, hvparams: Any = None) -> Any:
     """What this node lacks, None if nothing."""
     wanted = hvparams or {}
@@ -309,7 +274,7 @@ class LXCHypervisor(hv_base.BaseHypervisor):
     return (cls.ANCILLARY_FILES, cls.ANCILLARY_FILES_OPT)
 
   @classmethod
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def CheckParameterSyntax(cls, hvparams: Any) -> Any:
     """Checks parameters without looking at the node."""
     filled = paramtable.filled(hvparams)
@@ -317,7 +282,7 @@ class LXCHypervisor(hv_base.BaseHypervisor):
     params.parse(filled)
 
   @classmethod
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def ValidateParameters(cls, hvparams: Any) -> Any:
     """Checks parameters on the node."""
     filled = paramtable.filled(hvparams)
@@ -332,48 +297,15 @@ class LXCHypervisor(hv_base.BaseHypervisor):
     """Advice about parameters that are valid."""
     return params.advice(hvparams)
 
-  # Migration
-
-  @staticmethod
-  def VersionsSafeForMigration(src: Any, target: Any) -> Any:
-    """Whether nodes with these hv_versions can move a guest."""
-    return versions.safe_for_migration(list(src or ()), list(target or ()))
-
-  def MigrationInfo(self, instance: Any) -> Any:
-    """Refused before anything is changed."""
-    raise errors.HypervisorError(_NO_MIGRATION)
-
-  def AcceptInstance(self, instance: Any, info: Any, target: Any) -> Any:
-    """Refused, see L{MigrationInfo}."""
-    raise errors.HypervisorError(_NO_MIGRATION)
-
-  def MigrateInstance(
-    self, cluster_name: Any, instance: Any, target: Any, live: Any
-  ) -> Any:
-    """Refused, see L{MigrationInfo}."""
-    raise errors.HypervisorError(_NO_MIGRATION)
-
-  def GetMigrationStatus(self, instance: Any) -> Any:
-    """There never is a migration under way."""
-    return objects.MigrationStatus(status=constants.HV_MIGRATION_FAILED)
-
-  def FinalizeMigrationSource(
-    self, instance: Any, success: Any, live: Any
-  ) -> Any:
-    """Nothing to undo: the instance runs on."""
-
-  def FinalizeMigrationDst(self, instance: Any, info: Any, success: Any) -> Any:
-    """Nothing to undo: nothing was begun."""
-
   # Resources of a running instance
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def BalloonInstanceMemory(self, instance: Any, mem: Any) -> Any:
     """Sets the memory limit, in MiB."""
     balloon.set_memory(self._host, instance.name, int(mem))
     lxcfiles.keep_memory(self._host, instance.name, int(mem))
 
-  @_as_hypervisor_error
+  @as_hypervisor_error
   def ResizeDisk(self, instance: Any, disk: Any, new_size: Any) -> Any:
     """Lets a running guest use what its disk has grown by.
 

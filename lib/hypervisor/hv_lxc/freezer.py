@@ -60,6 +60,18 @@ def freeze(trees: Hierarchies, name: str, timeout_s: float = _FREEZE_S) -> None:
     )
 
 
+def order(trees: Hierarchies, name: str) -> None:
+  """Has the guest's processes stop, and does not wait for them.
+
+  One that is being traced, by CRIU say, stops when it is let go.
+
+  @raise Failed: there is no freezer, or the instance does not run
+
+  """
+  tree = _freezer(trees, name)
+  _order(tree, tree.payload(name), frozen=True)
+
+
 def thaw(trees: Hierarchies, name: str) -> None:
   """Lets the guest's processes run again."""
   tree = _freezer(trees, name)

@@ -162,6 +162,11 @@ class MigrationPaths:
     return self.home / "progress.json"
 
   @property
+  def task(self) -> Path:
+    """What this node needs to know for its part."""
+    return self.home / "task.json"
+
+  @property
   def files(self) -> Path:
     """The source's instance directory, as the restore needs it."""
     return self.home / "files"
@@ -209,6 +214,29 @@ class Layout:
   def migrations(self) -> Path:
     """Beside the instances' directories, which LXC takes for containers."""
     return self.data_dir.with_name(f"{self.data_dir.name}-migration")
+
+  @property
+  def receiver_lock(self) -> Path:
+    """Held by the process that listens for sources, for its life."""
+    return self.migrations / ".receiver.lock"
+
+  @property
+  def receiver_mutex(self) -> Path:
+    """Held while that process is started, or decides to end."""
+    return self.migrations / ".receiver.mutex"
+
+  @property
+  def receiver_log(self) -> Path:
+    return self.log_dir / "migration.log"
+
+  @property
+  def certificate(self) -> Path:
+    """The cluster's (pathutils.NODED_CERT_FILE)."""
+    return self.data_dir.parent / "server.pem"
+
+  def ssconf(self, key: str) -> Path:
+    """What Ganeti tells every node (ssconf.py, KeyToFilename)."""
+    return self.data_dir.parent / f"ssconf_{key}"
 
   def migration(self, name: str) -> MigrationPaths:
     return MigrationPaths(home=self.migrations / name)

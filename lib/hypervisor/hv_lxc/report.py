@@ -155,6 +155,12 @@ def memory_limit(tree: Hierarchy, group: str) -> int | None:
   return cgtree.read_int(group + "/memory.max")
 
 
+def memory_used(host: Host, name: str) -> int:
+  """Bytes of memory that a guest holds, without its page cache."""
+  tree = cgroup.find(host).controller("memory")
+  return _held(tree, tree.payload(name)) if tree else 0
+
+
 def _usage(sources: _Sources, name: str, pid: int) -> Usage:
   _attempt(name, lambda: balloon.repair(sources.trees, name))
   limit = _attempt(name, lambda: _memory_mib(sources, name))

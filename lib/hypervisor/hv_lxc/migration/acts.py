@@ -1,0 +1,329 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""The hands of the protocol: what machine.py has done on a node.
+
+Every act can be repeated, also after it was interrupted anywhere.
+
+"""
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import cgroup, freezer, hierarchies, record, stopping
+from ..errors import Incomplete, LxcError
+from ..host import Host, locked, read_optional, wait_until
+from ..partitions import Partitions
+from ..record import Phase
+from . import daemons, dump, intake, journal, peer, restore, taking_life, task
+from .journal import Journal
+from .machine import Machine
+from .messages import (
+  Closed,
+  Grant,
+  Message,
+  Owner,
+  Ready,
+  Resumed,
+  Returned,
+  State,
+)
+from .states import Act, Event
+from .states import State as Journaled
+
+_log = logging.getLogger(__name__)
+
+_CRIU_END_S = 30.0
+# After the decision a restore that fails can only be tried again.
+_ATTEMPTS = 3
+# CRIU and what LXC starts it with, as /proc/PID/comm has them.
+_CRIU_NAMES = frozenset({"criu", "lxc-checkpoint"})
+
+_MESSAGES: dict[Act, Message] = {
+  Act.SEND_READY: Ready(),
+  Act.SEND_GRANT: Grant(),
+  Act.SEND_OWNER: Owner(),
+  Act.SEND_RESUMED: Resumed(),
+  Act.SEND_RELEASED: State(str(Journaled.RELEASED), ""),
+  Act.SEND_FORGOT: State(str(Journaled.IDLE), ""),
+}
+
+
+def _nothing() -> None:
+  pass
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeActs:
+  """The acts on this node, for one instance.
+
+  @ivar send: to the other node; nothing is sent without it (the other one
+      asks again by itself)
+  @ivar plain_start: Ganeti's own start; stop likewise
+  @ivar failure: why a restore failed, which the other node is told
+
+  """
+
+  host: Host
+  storage: Partitions
+  name: str
+  send: Callable[[Message], None] | None = None
+  plain_start: Callable[[], None] = _nothing
+  ordinary_stop: Callable[[], None] = _nothing
+  failure: str = field(default="")
+  attempts: int = 0
+
+  def machine(self) -> Machine:
+    """The protocol, with these hands."""
+    return Machine(self.host, self.name, self)
+
+  def perform(self, act: Act, journal: Journal) -> None:
+    """Does one act."""
+    if act in _MESSAGES:
+      self._tell(_MESSAGES[act])
+    elif act is Act.SEND_CLOSED:
+      self._tell(Returned(self.failure) if self.failure else Closed())
+    else:
+      _log.debug("Migration %s of %s: %s", journal.id, self.name, act.name)
+      self._hand(act)()
+
+  def ask_peer(self, journal: Journal) -> Event:
+    """Asks the other node for the token."""
+    return peer.ask(self.host, journal, self.host.layout.certificate)
+
+  def ask_everybody(self, name: str) -> list[Event]:
+    """What the other nodes say to this one's booting the instance."""
+    return peer.ask_everybody(self.host, name)
+
+  def lives(self, name: str) -> bool:
+    """Whether a process of the instance lives on this node."""
+    return cgroup.is_running(hierarchies.find(self.host), name)
+
+  def _tell(self, message: Message) -> None:
+    if self.send is None:
+      return
+    try:
+      self.send(message)
+    except LxcError as err:
+      # It asks when it wants to know.
+      _log.info("Migration of %s: %s", self.name, err)
+
+  def _start_worker(self) -> None:
+    daemons.start_worker(self.host, self.name)
+
+  def _start_receiver(self) -> None:
+    with contextlib.suppress(LxcError):
+      # Without its task, the port is not known; nobody can ask then.
+      found = task.load(self.host.layout.migration(self.name))
+      daemons.start_receiver(self.host, found.address, found.port)
+
+  def _stop_worker(self) -> None:
+    journal.kill_worker(self.host, self.name)
+    end_criu(self.host, self.name)
+
+  def _freeze(self) -> None:
+    freezer.order(hierarchies.find(self.host), self.name)
+
+  def _kill_tasks(self) -> None:
+    taking_life.kill_payload(hierarchies.find(self.host), self.name)
+
+  def _resume_guest(self) -> None:
+    dump.resume(self.host, self.name)
+
+  def _release_disks(self) -> None:
+    noted = record.load_or_none(self.host, self.host.layout.instance(self.name))
+    with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
+      stopping.clean_up(self.host, self.storage, self.name)
+    for disk in noted.disks if noted else ():
+      flush(Path(disk.source))
+
+  def _kill_and_unmount(self) -> None:
+    with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
+      stopping.kill(self.host, self.name)
+      stopping.clean_up(self.host, self.storage, self.name)
+
+  def _finish(self) -> None:
+    """Completes a restore whose process was killed after the decision."""
+    if not wait_until(lambda: not _criu(self.host, self.name), _CRIU_END_S):
+      end_criu(self.host, self.name)
+    dump.resume(self.host, self.name)
+    paths = self.host.layout.instance(self.name)
+    noted = record.load_or_none(self.host, paths)
+    if noted is not None and noted.phase is Phase.STARTING:
+      record.save(paths, noted.in_phase(Phase.RUNNING))
+
+  def _discard_images(self) -> None:
+    paths = self.host.layout.migration(self.name)
+    intake.clear(paths.home)
+    for leftover in (paths.ask, paths.answer):
+      leftover.unlink(missing_ok=True)
+
+  def _restore(self) -> None:
+    """Maps, mounts, restores; then, or if it fails, what the table says."""
+    machine = self.machine()
+    self.attempts += 1
+    try:
+      with (
+        working(self.host, self.name),
+        locked(self.host, self.name, stopping.LOCK_TIMEOUT_S),
+      ):
+        self._restore_locked(machine)
+    except LxcError as err:
+      _log.warning("Migration of %s: %s", self.name, err)
+      self.failure = str(err)
+      if self.attempts >= _ATTEMPTS:
+        raise
+      fired = machine.fire(Event.RESTORE_FAILED)
+      if fired.before is not Journaled.RESUMED:
+        raise
+      # It was tried again, and that worked.
+      return
+    machine.fire(Event.RESTORED)
+
+  def _restore_locked(self, machine: Machine) -> None:
+    part = task.load(self.host.layout.migration(self.name))
+    request = restore.RestoreRequest(
+      name=self.name, uuid=part.uuid, disks=part.disks
+    )
+    restore.restore(
+      self.host,
+      self.storage,
+      request,
+      before_release=lambda: _allowed(machine),
+    )
+
+  def _hand(self, act: Act) -> Callable[[], None]:
+    return {
+      Act.START_WORKER: self._start_worker,
+      Act.START_RECEIVER: self._start_receiver,
+      Act.STOP_WORKER: self._stop_worker,
+      Act.FREEZE: self._freeze,
+      Act.KILL_TASKS: self._kill_tasks,
+      Act.RESUME_GUEST: self._resume_guest,
+      Act.RELEASE_DISKS: self._release_disks,
+      Act.KILL_AND_UNMOUNT: self._kill_and_unmount,
+      # CRIU goes on when the function that it waits for returns.
+      Act.ALLOW_RESUME: _nothing,
+      Act.FINISH: self._finish,
+      Act.DISCARD_IMAGES: self._discard_images,
+      Act.MOUNT_AND_RESTORE: self._restore,
+      Act.RESTORE_LOCALLY: self._restore,
+      Act.PLAIN_START: self.plain_start,
+      Act.ORDINARY_STOP: self.ordinary_stop,
+    }[act]
+
+
+def _allowed(machine: Machine) -> None:
+  machine.fire(Event.POST_RESTORE)
+
+
+@contextlib.contextmanager
+def working(host: Host, name: str) -> Iterator[None]:
+  """This process is the one that works for a migration, if none was.
+
+  Else somebody who looks would take the migration for abandoned.
+
+  """
+  if journal.worker(host, name) == os.getpid():
+    yield
+    return
+  fd = journal.hold_worker_lock(host, name)
+  if fd is None:
+    raise Incomplete(
+      f"Another process works for the migration of instance {name}",
+      evidence=f"process {journal.worker(host, name)}",
+      remedy="repeat this in a minute",
+    )
+  try:
+    yield
+  finally:
+    os.close(fd)
+
+
+def flush(source: Path) -> None:
+  """Has what was written to a disk's file reach its server or disk.
+
+  A loop device that is detached does not do that (loop.c, __loop_clr_fd):
+  on a network file system the other node would read what was there before.
+
+  """
+  if not source.is_file():
+    return
+  fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+  try:
+    os.fsync(fd)
+  finally:
+    os.close(fd)
+
+
+def end_criu(host: Host, name: str) -> None:
+  """Kills what CRIU still does for a migration, and waits for its end.
+
+  @raise Incomplete: it does not end
+
+  """
+
+  def gone() -> bool:
+    found = _criu(host, name)
+    for pid in found:
+      with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return not found
+
+  if not wait_until(gone, _CRIU_END_S):
+    raise Incomplete(
+      f"CRIU still works on instance {name} and cannot be killed",
+      evidence=f"processes {_criu(host, name)}",
+      remedy="repeat this",
+    )
+
+
+def _criu(host: Host, name: str) -> list[int]:
+  """The processes of CRIU that have a directory of this migration."""
+  images = str(host.layout.migration(name).images)
+  # What restored a guest becomes its monitor.
+  monitors = cgroup.monitor_pids(hierarchies.find(host), name)
+  found = []
+  for entry in host.proc.iterdir():
+    if not entry.name.isdigit():
+      continue
+    command = (read_optional(entry / "comm") or "").strip()
+    if command not in _CRIU_NAMES:
+      continue
+    words = (read_optional(entry / "cmdline") or "").split("\0")
+    if int(entry.name) in monitors:
+      continue
+    if any(word == images or word.startswith(images + "/") for word in words):
+      found.append(int(entry.name))
+  return found

@@ -1,0 +1,180 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""The processes of a migration that outlive Ganeti's calls.
+
+The source has one for each migration, which holds the lock of its journal.
+The target has one for all, since there is one port: it serves whoever
+proves that he comes for a migration in a journal of this node, and ends
+when there is none left to wait for.
+
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..errors import Incomplete, LxcError, Refused
+from ..host import Host, make_directory, wait_until
+from . import journal, tls
+
+_PYTHON = "/usr/bin/python3"
+_MUTEX_S = 10.0
+
+
+def start_worker(host: Host, name: str, *, settle: bool = False) -> None:
+  """Starts the source's process; it has the lock before this returns.
+
+  @param settle: not to migrate, but to find out what became of it
+  @raise Refused: there is one already
+  @raise Failed: it cannot be started
+
+  """
+  fd = journal.hold_worker_lock(host, name)
+  if fd is None:
+    raise Refused(
+      f"A process works for the migration of instance {name} already",
+      evidence=f"process {journal.worker(host, name)}",
+    )
+  try:
+    # Whoever wants to kill the holder must wait for its own number.
+    os.ftruncate(fd, 0)
+    words = [name, str(fd), *(["settle"] if settle else [])]
+    host.spawn(
+      [_PYTHON, str(_program("source_main.py")), *words],
+      log=log(host, name),
+      pass_fds=[fd],
+    )
+  finally:
+    os.close(fd)
+
+
+def log(host: Host, name: str) -> Path:
+  """Where the processes of an instance's migration write."""
+  make_directory(host.layout.log_dir, 0o750)
+  return host.layout.log_dir / f"{name}.migration.log"
+
+
+def start_receiver(host: Host, address: str, port: int) -> None:
+  """Starts the target's process unless it lives; it listens by then.
+
+  @raise Refused: the port is taken, or the address is none of this node's
+  @raise Failed: it cannot be started
+
+  """
+  make_directory(host.layout.migrations)
+  make_directory(host.layout.log_dir, 0o750)
+  with receiver_mutex(host):
+    lock = try_lock(host.layout.receiver_lock)
+    if lock is None:
+      return
+    with contextlib.closing(tls.listen(address, port)) as listening:
+      try:
+        host.spawn(
+          [
+            _PYTHON,
+            str(_program("target_main.py")),
+            str(listening.fileno()),
+            str(lock),
+          ],
+          log=host.layout.receiver_log,
+          pass_fds=[listening.fileno(), lock],
+        )
+      finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def receiver_mutex(host: Host) -> Iterator[None]:
+  """Nobody else starts a receiver, nor does one decide to end.
+
+  @raise Incomplete: somebody has it all the time
+
+  """
+  held: list[int] = []
+
+  def take() -> bool:
+    fd = try_lock(host.layout.receiver_mutex)
+    if fd is not None:
+      held.append(fd)
+    return fd is not None
+
+  if not wait_until(take, _MUTEX_S):
+    raise Incomplete(
+      "Whether this node listens for migrations cannot be told",
+      evidence=f"{host.layout.receiver_mutex} was locked for {_MUTEX_S:.0f} s",
+      remedy="repeat this",
+    )
+  try:
+    yield
+  finally:
+    os.close(held[0])
+
+
+def try_lock(path: Path) -> int | None:
+  """A descriptor that has the lock, or None if another process has it."""
+  fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+  try:
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    os.close(fd)
+    return None
+  return fd
+
+
+def patiently(
+  attempt: Callable[[], bool], limit_s: float, pause_s: float
+) -> None:
+  """Tries until it works, or for so long.
+
+  @raise LxcError: what the last attempt failed with
+  @raise Incomplete: no attempt worked
+
+  """
+  deadline = time.monotonic() + limit_s
+  while True:
+    try:
+      if attempt():
+        return
+      failure: LxcError = Incomplete(
+        "What became of a migration cannot be found out",
+        evidence=f"tried for {limit_s:.0f} s",
+      )
+    except LxcError as err:
+      failure = err
+    if time.monotonic() > deadline:
+      raise failure
+    wait_until(lambda: False, pause_s)
+
+
+def _program(name: str) -> Path:
+  return Path(__file__).with_name(name)

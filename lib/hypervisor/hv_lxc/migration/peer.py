@@ -1,0 +1,145 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""The source's question: does the other node hold the token?"""
+
+import logging
+from pathlib import Path
+
+from ..errors import LxcError
+from ..host import Host, read_optional
+from .auth import Secret
+from .channel import Channel
+from .connecting import connect
+from .journal import Journal
+from .messages import Close, Closed, Forget, Owner, Resumed, Returned, State
+from .states import Event
+from .states import State as Journaled
+
+_log = logging.getLogger(__name__)
+
+# Ten seconds is also what Ganeti gives a connection between its daemons.
+ANSWER_S = 10.0
+_BY_STATE = {
+  Journaled.CLOSED: Event.PEER_CLOSED,
+  Journaled.RELEASED: Event.PEER_RELEASED,
+  Journaled.RESUMED: Event.PEER_RUNS,
+  Journaled.OWNER: Event.PEER_BUSY,
+  Journaled.IDLE: Event.PEER_FORGOT,
+}
+
+
+def open_channel(
+  journal: Journal, certificate: Path, timeout_s: float = ANSWER_S
+) -> Channel:
+  """A connection to the target of a migration.
+
+  @raise LxcError: see channel.py
+
+  """
+  return connect(
+    journal.peer_address,
+    journal.port,
+    certificate=certificate,
+    secret=Secret.from_text(journal.secret),
+    migration=journal.id,
+    timeout_s=timeout_s,
+  )
+
+
+def ask(host: Host, journal: Journal, certificate: Path) -> Event:
+  """Asks for the token, and says what came of it.
+
+  @return: one of protocol.PEER_EVENTS
+
+  """
+  if not journal.secret or not journal.peer_address:
+    return _silent(host, journal)
+  try:
+    with open_channel(journal, certificate) as channel:
+      channel.send(Close())
+      return meaning(channel.receive(ANSWER_S))
+  except (LxcError, ValueError) as err:
+    _log.info("Migration of %s: %s", journal.name, err)
+    return _silent(host, journal)
+
+
+def ask_everybody(host: Host, name: str) -> list[Event]:
+  """Asks all other nodes whether they have an instance; not done yet."""
+  del host, name
+  return []
+
+
+def forget(journal: Journal, certificate: Path) -> None:
+  """Tells the target that the source knows where the instance is now."""
+  try:
+    with open_channel(journal, certificate) as channel:
+      channel.send(Forget())
+  except (LxcError, ValueError) as err:
+    _log.info("Migration of %s: %s", journal.name, err)
+
+
+def meaning(message: object) -> Event:
+  """What an answer of the target means for the source."""
+  match message:
+    case Closed() | Returned():
+      return Event.PEER_CLOSED
+    case Resumed():
+      return Event.PEER_RUNS
+    case Owner():
+      return Event.PEER_BUSY
+    case State(state):
+      return _BY_STATE.get(Journaled(state), Event.PEER_SILENT)
+    case _:
+      return Event.PEER_SILENT
+
+
+def _silent(host: Host, journal: Journal) -> Event:
+  return Event.PEER_OFFLINE if is_offline(host, journal) else Event.PEER_SILENT
+
+
+def is_offline(host: Host, journal: Journal) -> bool:
+  """Whether Ganeti's administrator marked the other node offline."""
+  text = read_optional(host.layout.ssconf("offline_nodes")) or ""
+  return bool(journal.peer_node) and journal.peer_node in text.split()
+
+
+def node_name(host: Host, address: str) -> str:
+  """The node with a primary or secondary IP address; "" if unknown.
+
+  ssconf has lines "NAME ADDRESS" (ssconf.py, _GetDictOfSsconfMap).
+
+  """
+  for key in ("node_secondary_ips", "node_primary_ips"):
+    text = read_optional(host.layout.ssconf(key)) or ""
+    for line in text.splitlines():
+      name, _, ip = line.replace("=", " ").partition(" ")
+      if ip.strip() == address:
+        return name
+  return ""

@@ -1,0 +1,114 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""How far a migration is, for whoever asks; nothing rests on it."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, fields
+
+from ..host import read_optional, write_file
+from ..layout import MigrationPaths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+  """What GetMigrationStatus tells.
+
+  @ivar sent: bytes of the guest's memory and state that have been sent
+  @ivar known: bytes that are known to have to be
+  @ivar phase: what is being done, for people
+  @ivar error: why it failed, on one line; "" if it did not
+  @ivar times: seconds spent in each phase, in their order
+
+  """
+
+  phase: str = ""
+  sent: int = 0
+  known: int = 0
+  error: str = ""
+  times: tuple[tuple[str, float], ...] = ()
+
+
+def save(paths: MigrationPaths, progress: Progress) -> None:
+  """Writes it; the directory must exist."""
+  write_file(paths.progress, json.dumps(asdict(progress)) + "\n")
+
+
+def load(paths: MigrationPaths) -> Progress:
+  """What was written last; nothing, if it cannot be read."""
+  try:
+    data = json.loads(read_optional(paths.progress) or "{}")
+    names = {field.name for field in fields(Progress)}
+    known = {key: value for key, value in data.items() if key in names}
+    times = tuple((str(k), float(v)) for k, v in known.pop("times", ()))
+    return Progress(**known, times=times)
+  except (OSError, ValueError, TypeError, AttributeError):
+    return Progress()
+
+
+class Reporter:
+  """Keeps a migration's progress; writes it no more often than needed."""
+
+  _EVERY_S = 0.5
+
+  def __init__(self, paths: MigrationPaths):
+    self._paths = paths
+    self._now = Progress()
+    self._written = 0.0
+    self._begun = time.monotonic()
+    self.phase("starting")
+
+  def phase(self, name: str) -> None:
+    """Another phase begins."""
+    now = time.monotonic()
+    times = self._now.times
+    if self._now.phase:
+      times = (*times, (self._now.phase, round(now - self._begun, 4)))
+    self._begun = now
+    self._update(phase=name, times=times)
+    self._write()
+
+  def sent(self, sent: int, known: int) -> None:
+    """Bytes so far, and known of."""
+    self._update(sent=sent, known=known)
+    if time.monotonic() - self._written > self._EVERY_S:
+      self._write()
+
+  def failed(self, error: str) -> None:
+    """Why it failed."""
+    self._update(error=error)
+    self._write()
+
+  def _update(self, **changes: object) -> None:
+    self._now = Progress(**{**asdict(self._now), **changes})
+
+  def _write(self) -> None:
+    self._written = time.monotonic()
+    save(self._paths, self._now)

@@ -1,0 +1,221 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""The target's process: takes what is sent, and restores what is granted.
+
+One thread for each connection; that which takes images or restores holds
+the lock of its migration, so that whoever ends the migration can end it.
+
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
+
+from .. import cgroup, hierarchies
+from ..errors import LxcError, Refused, one_line
+from ..host import Host
+from ..partitions import Partitions
+from . import daemons, intake, journal, protocol
+from .acts import NodeActs, working
+from .auth import Secret
+from .channel import Channel, ConnectionLost, NoAnswer
+from .journal import Journal, Listed, Role
+from .listener import Listener
+from .machine import Refusal
+from .messages import TRANSFER, Close, Forget, Grant, Query
+from .states import Event, State
+
+_log = logging.getLogger(__name__)
+
+# How often it looks whether anybody is still to be waited for.
+_LOOK_S = 5.0
+# What is always left free in the file system of the images.
+_RESERVE_BYTES = 64 << 20
+
+
+def serve(
+  host: Host, storage: Partitions, listening: socket.socket, lock: int
+) -> None:
+  """Serves sources until none is to be waited for."""
+  threads: list[threading.Thread] = []
+  certificate = host.layout.certificate
+  with Listener(
+    listening,
+    certificate=certificate,
+    find_secret=lambda migration: find_secret(host, migration),
+  ) as listener:
+    while True:
+      try:
+        channel = listener.accept(_LOOK_S)
+      except NoAnswer:
+        threads = [thread for thread in threads if thread.is_alive()]
+        if not threads and _ends(host, lock):
+          return
+        continue
+      thread = threading.Thread(target=_serve, args=(host, storage, channel))
+      thread.start()
+      threads.append(thread)
+
+
+def _ends(host: Host, lock: int) -> bool:
+  """Whether this process is to end; it has no lock then."""
+  if is_needed(host):
+    return False
+  with daemons.receiver_mutex(host):
+    # Whoever wrote a journal since then looks for the lock's holder next.
+    if is_needed(host):
+      return False
+    os.close(lock)
+    return True
+
+
+def is_needed(host: Host) -> bool:
+  """Whether a source may have something to ask this node."""
+  return any(_is_awaited(host, listed) for listed in journal.load_all(host))
+
+
+def _is_awaited(host: Host, listed: Listed) -> bool:
+  found = listed.journal
+  if found is None or found.role is not Role.TARGET:
+    return False
+  if found.state is State.RELEASED:
+    return not found.agreed
+  lives = cgroup.is_running(hierarchies.find(host), listed.name)
+  return protocol.needs_answerer(
+    found.state, lives=lives, is_agreed=found.agreed or found.finalized
+  )
+
+
+def find_secret(host: Host, migration: str) -> Secret | None:
+  """The secret of a migration in which this node has a part."""
+  found = _find(host, migration)
+  secret = found.secret_of(migration) if found else ""
+  with contextlib.suppress(ValueError):
+    return Secret.from_text(secret) if secret else None
+  return None
+
+
+def _find(host: Host, migration: str) -> Journal | None:
+  for listed in journal.load_all(host):
+    if listed.journal and listed.journal.secret_of(migration):
+      return listed.journal
+  return None
+
+
+def _serve(host: Host, storage: Partitions, channel: Channel) -> None:
+  with channel:
+    found = _find(host, channel.migration)
+    if found is None:
+      return
+    session = _Session(host, storage, channel, found.name)
+    try:
+      session.run()
+    except ConnectionLost as err:
+      _log.info("Migration of %s: %s", found.name, err)
+    except LxcError as err:
+      _log.warning("Migration of %s: %s", found.name, err)
+      channel.give_up(one_line(str(err)))
+    except Exception:  # noqa: BLE001 - a thread's last resort
+      _log.exception("Migration of %s", found.name)
+      channel.give_up("the target's process failed; see its log")
+
+
+@dataclass(slots=True)
+class _Session:
+  host: Host
+  storage: Partitions
+  channel: Channel
+  name: str
+  acts: NodeActs = field(init=False)
+
+  def __post_init__(self) -> None:
+    self.acts = NodeActs(
+      host=self.host,
+      storage=self.storage,
+      name=self.name,
+      send=self.channel.send,
+    )
+
+  def run(self) -> None:
+    """Everything that this source says."""
+    with contextlib.ExitStack() as stack:
+      taking: intake.Intake | None = None
+      while True:
+        message = self.channel.receive()
+        if isinstance(message, TRANSFER):
+          if taking is None:
+            taking = self._take(stack)
+          taking.take(message)
+          if taking.complete:
+            self._fire(Event.IMAGES_IN)
+        else:
+          self._hear(message)
+
+  def _hear(self, message: object) -> None:
+    match message:
+      case Grant():
+        self._granted()
+      case Close() | Query():
+        self._fire(Event.ASKED)
+      case Forget():
+        self.acts.machine().amend(self.channel.migration, agreed=True)
+
+  def _granted(self) -> None:
+    try:
+      self._fire(Event.GRANT)
+    except Refusal:
+      raise
+    except LxcError as err:
+      # The source was told, by what the table has for it.
+      _log.warning("Migration of %s: %s", self.name, err)
+
+  def _fire(self, event: Event) -> None:
+    self.acts.machine().fire(event, of=self.channel.migration)
+
+  def _take(self, stack: contextlib.ExitStack) -> intake.Intake:
+    """Whatever came before is void."""
+    stack.enter_context(working(self.host, self.name))
+    found = self.acts.machine().current()
+    if found.state is not State.EXPECTING or (
+      found.id != self.channel.migration
+    ):
+      raise Refused(
+        f"The migration of instance {self.name} is over on this node",
+        evidence=f"it is in state {found.state}",
+        remedy="start it anew",
+      )
+    home = self.host.layout.migration(self.name).home
+    intake.clear(home)
+    space = os.statvfs(home)
+    limit = space.f_bavail * space.f_frsize - _RESERVE_BYTES
+    return stack.enter_context(intake.Intake(home, limit=max(limit, 0)))
