@@ -37,6 +37,7 @@ to 4.2, and what it said when it was tried.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from . import mountrules
 from .guest import Abilities, Guest, OpenFile, Process, Why
 
 # Of criu/files.c, dump_one_file.
@@ -161,7 +162,9 @@ def _path(file: OpenFile, around: Around) -> Iterator[Why]:
   elif file.device and not _is_known_device(file):
     yield _device(file)
   elif file.mount >= 0 and around.mounts and file.mount not in around.mounts:
-    if not file.target.startswith(("/memfd:", "/SYSV", "/dev/zero")):
+    if not file.target.startswith(
+      ("/memfd:", "/SYSV", "/dev/zero")
+    ) and not _is_console(file, around):
       yield Why(
         "it was opened outside of the guest (CRIU: Can't lookup mount)",
         "restart the program from inside the guest",
@@ -173,6 +176,22 @@ def _path(file: OpenFile, around: Around) -> Iterator[Why]:
       f" {limit} MiB that are carried over (CRIU: Can't dump ghost file)",
       "have the program close the file: restart it, or rotate its log",
     )
+
+
+def _is_console(file: OpenFile, around: Around) -> bool:
+  """Whether it is the console that the node gave to the guest.
+
+  CRIU hands it over to a restored guest as it got it from LXC: opened on
+  the node (--inherit-fd).
+
+  """
+  space = around.process.namespaces.get("mnt", "")
+  return any(
+    mount.mount_point == mountrules.CONSOLE
+    and mount.devno == file.super_block
+    and f"/dev/pts{mount.root}" == file.target
+    for mount in around.guest.mounts.get(space, ())
+  )
 
 
 def _is_known_device(file: OpenFile) -> bool:

@@ -76,6 +76,8 @@ class OpenFile:
   @ivar target: the text of the link in /proc/PID/fd
   @ivar writable: opened for writing
   @ivar mount: number of its mount, -1 if that is unknown
+  @ivar super_block: of a terminal that was opened through a mount which the
+      process does not see, as "MAJOR:MINOR"
   @ivar device: what it is, if it is a device node
   @ivar protocol: of a socket, as the kernel calls it; "" if unknown
   @ivar unlinked_bytes: what a file without a name holds on its disk
@@ -87,6 +89,7 @@ class OpenFile:
   target: str
   writable: bool = False
   mount: int = -1
+  super_block: str = ""
   device: Device | None = None
   protocol: str = ""
   unlinked_bytes: int = 0

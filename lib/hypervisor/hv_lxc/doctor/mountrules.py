@@ -59,7 +59,7 @@ _FILE_SYSTEMS = frozenset(
     "tracefs",
   }
 )
-_CONSOLE = "/dev/console"
+CONSOLE = "/dev/console"
 
 
 def why_not(
@@ -76,7 +76,7 @@ def why_not(
   """
   if mount.fs_type == "devpts" and mount.root not in ("/", "/ptmx"):
     # criu/tty.c, devpts_check_bindmount.
-    if mount.mount_point != _CONSOLE:
+    if mount.mount_point != CONSOLE:
       yield Why(
         "its other end is held by LXC outside of the guest (CRIU: Unable to"
         " find a master)",

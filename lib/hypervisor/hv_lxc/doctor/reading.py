@@ -59,6 +59,7 @@ _DEVICE_MAP = re.compile(r"^(?:\S+ +){5}(/dev/(?!zero|shm/).*)$", re.MULTILINE)
 _SOCKET_NAME = "system.sockprotoname"
 _INODE_COLUMN = 6
 _MINOR_BITS = 20
+_PTYS = "/dev/pts/"
 _BLOCK = 512
 
 
@@ -178,14 +179,17 @@ def _file(home: Path, fd: int, target: str, kinds: dict[int, str]) -> OpenFile:
     line.split(":\t", 1) for line in info.splitlines() if ":\t" in line
   )
   mount = int(values.get("mnt_id", "-1"))
-  device, held = None, 0
-  if target.startswith("/") and kinds.get(mount) in _LOCAL:
+  device, held, super_block = None, 0, ""
+  if target.startswith(_PTYS) and mount not in kinds:
+    super_block = _super_block(path)
+  elif target.startswith("/") and kinds.get(mount) in _LOCAL:
     device, held = _look(path)
   return OpenFile(
     fd=fd,
     target=target,
     writable=bool(int(values.get("flags", "0"), 8) & os.O_ACCMODE),
     mount=mount,
+    super_block=super_block,
     device=device,
     protocol=_protocol(path) if target.startswith("socket:") else "",
     unlinked_bytes=held,
@@ -205,6 +209,15 @@ def _look(path: Path) -> tuple[Device | None, int]:
   if kind:
     return Device(kind, os.major(seen.st_rdev), os.minor(seen.st_rdev)), 0
   return None, 0 if seen.st_nlink else seen.st_blocks * _BLOCK
+
+
+def _super_block(path: Path) -> str:
+  """What a terminal is in; a stat(2) of one never waits for anybody."""
+  try:
+    number = path.stat().st_dev
+  except OSError:
+    return ""
+  return f"{os.major(number)}:{os.minor(number)}"
 
 
 def _protocol(path: Path) -> str:

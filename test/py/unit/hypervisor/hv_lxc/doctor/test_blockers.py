@@ -104,6 +104,8 @@ def test_ordinary_guest_has_no_blockers() -> None:
   files = (
     file("/dev/null", mount=2, **char(1, 3)),
     file("/dev/console", mount=2, **char(136, 0)),
+    # The console of a guest that was restored.
+    file("/dev/pts/0", mount=77, super_block="0:9"),
     file("/dev/ptmx", mount=3, **char(5, 2)),
     file("/dev/net/tun", mount=2, **char(10, 200)),
     file("/var/log/messages", mount=1, writable=True),
@@ -152,6 +154,7 @@ FILES = [
   ("/dev/gnt-disk1", {"mount": 2, "device": Device("b", 7, 1)}, "b 7:1"),
   ("/srv/node", {"mount": 1, **char(10, 232)}, "c 10:232"),
   ("/dev/pts/0", {"mount": 77}, "outside of the guest"),
+  ("/dev/pts/3", {"mount": 77, "super_block": "0:9"}, "outside of the guest"),
   ("/x (deleted)", {"mount": 1, "unlinked_bytes": 5 << 20}, "5 MiB"),
   ("uts:[4026539999]", {}, "namespace"),
   ("/sys/fs/cgroup/memory.pressure", {"writable": True}, "PSI"),
