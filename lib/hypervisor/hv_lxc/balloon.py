@@ -64,6 +64,7 @@ from .errors import Failed, Incomplete, Refused
 from .hierarchies import Hierarchies, Hierarchy
 from .host import Host, wait_until
 
+_START = "start it with gnt-instance startup {}"
 _MIB = 1 << 20
 _LOCK_S = 10.0
 _NOTE = "trusted.ganeti-lxc.balloon"
@@ -94,7 +95,10 @@ def set_memory(
   trees = cgroup.find(host)
   tree = trees.controller("memory")
   if tree is None or not cgroup.is_running(trees, name):
-    raise Refused(f"Instance {name} does not run: its memory is not changed")
+    raise Refused(
+      f"Instance {name} does not run: its memory is not changed",
+      remedy=_START.format(name),
+    )
   wanted = Wanted(memory_mib * _MIB, swap_mib * _MIB, trial_s)
   with _locked(tree, name, _LOCK_S):
     _repair(tree, name)
@@ -147,6 +151,7 @@ def _change(tree: Hierarchy, name: str, wanted: Wanted) -> None:
     raise Failed(
       f"The memory limit of instance {name} cannot be changed",
       evidence="it has just stopped" if err.errno in _GONE else str(err),
+      remedy="see what ganeti-lxc-doctor says of the node",
     ) from err
   finally:
     _write_back(tree, name, back)
@@ -186,7 +191,9 @@ def _locked(tree: Hierarchy, name: str, timeout_s: float) -> Iterator[None]:
   try:
     fd = os.open(tree.group(name), os.O_RDONLY | os.O_DIRECTORY)
   except FileNotFoundError as err:
-    raise Refused(f"Instance {name} does not run") from err
+    raise Refused(
+      f"Instance {name} does not run", remedy=_START.format(name)
+    ) from err
   try:
     if not wait_until(lambda: _try_lock(fd), timeout_s):
       raise Refused(

@@ -90,7 +90,7 @@ _KILL_S = 30.0
 _REMOVE_S = 10.0
 # One round of signals is given so long before the next.
 _ROUND_S = 1.0
-_NAMED_PROCESSES = 5
+_NAMED = 5
 
 
 def names(trees: Hierarchies) -> list[str]:
@@ -192,6 +192,7 @@ def prepare(trees: Hierarchies, name: str) -> None:
     raise Failed(
       f"The limits of instance {name} cannot be set up",
       evidence=f"cgroup.subtree_control in {tree.base}: {err.strerror}",
+      remedy="run ganeti-lxc-doctor",
     ) from err
 
 
@@ -383,8 +384,7 @@ def _signal_all(host: Host, trees: Hierarchies, name: str) -> None:
 def _still_there(
   host: Host, trees: Hierarchies, name: str, what: str
 ) -> Incomplete:
-  left = processes(trees, name)[:_NAMED_PROCESSES]
-  said = [_describe(host, pid) for pid in left]
+  said = [_describe(host, p) for p in processes(trees, name)[:_NAMED]]
   return Incomplete(
     f"Instance {name} {what}",
     evidence=", ".join(said) or "no process is seen in them",

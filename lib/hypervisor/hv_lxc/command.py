@@ -188,7 +188,8 @@ def start_daemon(
   if status != 0:
     raise Failed(
       f"Cannot start {argv[0]}",
-      evidence=f"setsid exited with status {status}; see {log}",
+      evidence=f"setsid exited with status {status}",
+      remedy=f"see {log}",
     )
 
 

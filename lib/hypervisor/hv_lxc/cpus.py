@@ -56,10 +56,16 @@ def parse(text: str) -> frozenset[int]:
   for part in text.split(","):
     match = _RANGE.fullmatch(part.strip())
     if not match:
-      raise Refused(f"{text!r} is not a list of CPUs such as 0-2,5")
+      raise Refused(
+        f"{text!r} is not a list of CPUs",
+        remedy="write numbers and ranges, as in 0-2,5",
+      )
     first, last = int(match[1]), int(match[2] or match[1])
     if first > last or last > _MAX_CPU:
-      raise Refused(f"{part.strip()!r} in {text!r} is not a range of CPUs")
+      raise Refused(
+        f"{part.strip()!r} in {text!r} is not a range of CPUs",
+        remedy=f"write the lower number first, none above {_MAX_CPU}",
+      )
     found.update(range(first, last + 1))
   return frozenset(found)
 

@@ -97,7 +97,10 @@ def _number(text: str, limit: int, entry: str) -> int | None:
   if text == "*":
     return None
   if int(text) > limit:
-    raise Refused(f"{text} in the rule {entry!r} is more than {limit}")
+    raise Refused(
+      f"{text} in the rule {entry!r} is no number of a device",
+      remedy=f"write one up to {limit}, or *",
+    )
   return int(text)
 
 

@@ -126,6 +126,8 @@ def _map(
     raise Failed(
       f"Disk {disk.index} of instance {name} cannot be used",
       evidence=str(err),
+      remedy="see the last lines of dmesg on the node, and what"
+      " ganeti-lxc-doctor says of it",
     ) from err
 
 

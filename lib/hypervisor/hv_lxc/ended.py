@@ -36,20 +36,33 @@ not run.
 
 """
 
+import logging
 import os
 
 from . import record
 from .host import Host, read_optional
 from .record import Phase
 
+_log = logging.getLogger(__name__)
+
 # Written by post-stop.sh.
 _HALTED = "halted"
 
 
 def by_itself(host: Host, name: str) -> bool:
-  """Whether an instance that does not run has halted by itself."""
+  """Whether an instance that does not run has halted by itself.
+
+  A note that cannot be read is none: an error here would make the whole
+  node look dead, as all of its instances are listed at once.
+
+  """
   paths = host.layout.instance(name)
-  if (read_optional(paths.ended) or "").strip() != _HALTED:
+  try:
+    note = read_optional(paths.ended) or ""
+  except OSError as err:
+    _log.warning("How instance %s ended cannot be read: %s", name, err)
+    return False
+  if note.strip() != _HALTED:
     return False
   noted = record.load_or_none(host, paths)
   return noted is not None and noted.phase is Phase.RUNNING
@@ -60,6 +73,8 @@ def names(host: Host) -> list[str]:
   try:
     with os.scandir(host.layout.data_dir) as entries:
       found = [e.name for e in entries if os.access(f"{e.path}/ended", os.F_OK)]
-  except FileNotFoundError:
+  except OSError as err:
+    if not isinstance(err, FileNotFoundError):
+      _log.warning("Instances that ended cannot be listed: %s", err)
     return []
   return sorted(found)

@@ -38,6 +38,7 @@ what happened, the evidence, what to do, on one line.
 
 """
 
+import errno
 import re
 
 # C0 and C1 controls, and the line separators that a terminal or a log
@@ -80,6 +81,15 @@ class Failed(LxcError):
 
 class Incomplete(LxcError):
   """It did not work and something is left behind; the text names it."""
+
+
+def failed_by_system(what: str, err: OSError) -> Failed:
+  """What the kernel refused, told with the file it is about."""
+  remedy = "see that this is what it should be, or move it away"
+  if err.errno in (errno.ENOSPC, errno.EDQUOT):
+    remedy = "make room on its file system"
+  about = f"{err.filename}: " if err.filename else ""
+  return Failed(what, evidence=f"{about}{err.strerror}", remedy=remedy)
 
 
 def one_line(text: str) -> str:

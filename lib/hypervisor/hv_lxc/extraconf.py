@@ -149,7 +149,10 @@ def _split(text: str) -> list[str]:
 
 def _item(item: str) -> Item:
   if _UNPRINTABLE.search(item):
-    raise Refused(f"The item {item!r} has characters that cannot be printed")
+    raise Refused(
+      f"The item {item!r} has characters that cannot be printed",
+      remedy="take them out",
+    )
   if item.startswith(_FILE):
     name = item.removeprefix(_FILE).strip()
     if not _FILE_NAME.fullmatch(name):

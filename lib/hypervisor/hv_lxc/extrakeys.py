@@ -293,14 +293,18 @@ def check(key: str, value: str, rules: tuple[Rule, ...]) -> str:
   # To LXC an empty value means: forget all that was set before, and it
   # takes quotes off (parse_line in confile.c).
   if not value:
-    raise Refused(f"Key {key} has no value")
+    raise Refused(
+      f"Key {key} has no value", remedy="write KEY=VALUE, or leave it out"
+    )
   if value[0] in "\"'":
     raise Refused(
       f"The value of key {key} begins with a quote", remedy="leave it out"
     )
   if not any(rule.value.fullmatch(value) for rule in by_key):
     says = " or ".join(dict.fromkeys(rule.says for rule in by_key))
-    raise Refused(f"The value {value!r} of key {key} is not {says}")
+    raise Refused(
+      f"The value {value!r} of key {key} cannot be set", remedy=f"write {says}"
+    )
   if key == "lxc.cap.drop":
     return " ".join(capabilities.parse(value))
   if key == "lxc.environment":
@@ -320,11 +324,15 @@ def _check_variable(name: str) -> None:
 def _unknown(key: str, rules: tuple[Rule, ...]) -> Refused:
   if key in _RENAMED:
     return Refused(
-      f"Key {key!r} is one of LXC 1", evidence=f"now it is {_RENAMED[key]}"
+      f"Key {key!r} is one of LXC 1", remedy=f"write {_RENAMED[key]}"
     )
   for pattern, reason in _REASONS:
     if re.match(pattern, key):
-      return Refused(f"Key {key!r} cannot be set here", evidence=reason)
+      return Refused(
+        f"Key {key!r} cannot be set here",
+        evidence=reason,
+        remedy="leave it out; ganeti-lxc(7) tells what can be set",
+      )
   names = [rule.name for rule in rules]
   close = list(dict.fromkeys(difflib.get_close_matches(key, names, n=3)))
   allowed = ", ".join(dict.fromkeys(names))

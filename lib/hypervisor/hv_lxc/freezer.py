@@ -57,6 +57,7 @@ def freeze(trees: Hierarchies, name: str, timeout_s: float = _FREEZE_S) -> None:
     raise Failed(
       f"Instance {name} cannot be paused",
       evidence=f"not all of its processes stopped within {timeout_s:.0f} s",
+      remedy="one may wait for a device or a file server: end that wait",
     )
 
 
@@ -95,6 +96,7 @@ def _freezer(trees: Hierarchies, name: str) -> Hierarchy:
     raise Failed(
       f"Instance {name} cannot be paused",
       evidence="no control group mount of this node has a freezer",
+      remedy="see what ganeti-lxc-doctor says of the node",
     )
   return tree
 
@@ -108,7 +110,9 @@ def _order(tree: Hierarchy, group: str, *, frozen: bool) -> None:
     cgtree.write(group + path, value)
   except FileNotFoundError as err:
     raise Failed(
-      "The instance does not run", evidence=f"{group} does not exist"
+      "The instance does not run",
+      evidence=f"{group} does not exist",
+      remedy="start it with gnt-instance startup",
     ) from err
 
 

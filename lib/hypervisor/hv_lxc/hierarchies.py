@@ -182,7 +182,11 @@ def checked_name(name: str) -> str:
 
   """
   if not valid_name(name):
-    raise Refused(f"{name!r} cannot be the name of a control group")
+    raise Refused(
+      f"{name!r} cannot be the name of a control group",
+      remedy="name it with letters, digits, dots and dashes"
+      " (gnt-instance rename)",
+    )
   return name
 
 

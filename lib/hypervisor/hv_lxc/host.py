@@ -171,13 +171,21 @@ def locked(host: Host, name: str, timeout_s: float) -> Iterator[None]:
 
   The kernel releases it if the holder is killed.
 
-  @raise Refused: somebody else held it all the time
+  @raise Refused: somebody else held it all the time, or it is no file
 
   """
   path = host.layout.lock(name)
-  make_directory(path.parent)
   held: list[int] = []
-  if not wait_until(lambda: _try_lock(path, held), timeout_s):
+  try:
+    make_directory(path.parent)
+    got_it = wait_until(lambda: _try_lock(path, held), timeout_s)
+  except OSError as err:
+    raise Refused(
+      f"The lock of instance {name}, {path}, cannot be had",
+      evidence=str(err.strerror),
+      remedy="it has to be a file, or not to be there: move it away",
+    ) from err
+  if not got_it:
     raise Refused(
       f"Another operation on instance {name} is under way on this node",
       evidence=f"{path} was locked for {timeout_s:.0f} s",

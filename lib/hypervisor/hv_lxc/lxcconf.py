@@ -78,6 +78,7 @@ def render(lines: Iterable[Line]) -> str:
       raise Refused(
         f"The LXC configuration key {key} cannot have a line break",
         evidence=ascii(value),
+        remedy="take it out of the parameter that this comes from",
       )
     text.append(f"{key} = {value}\n")
   return "".join(text)

@@ -242,6 +242,8 @@ def configure(host: Host, hook: Path, env_file: Path) -> None:
     raise Failed(
       "Cannot configure the network of an instance",
       evidence=ifup_error(env_file) or result.evidence(),
+      remedy="see that the bridge or the table of routes is there, and run"
+      " gnt-cluster verify",
     )
 
 

@@ -89,6 +89,7 @@ _SCRIPT_NAMES = (
 MAX_LINK_NAME = 15  # IFNAMSIZ with its terminating zero is 16
 _NAME_HEX_DIGITS = MAX_LINK_NAME - len("tap")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_PLAIN = "change the name, tag or parameter of the instance that has it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,18 +237,23 @@ def render_env(env: Mapping[str, str], script: IfupScript) -> str:
 
 def _assignment(name: str, value: str) -> str:
   if not _VARIABLE.fullmatch(name):
-    raise Refused(f"{name!r} cannot be the name of an environment variable")
+    raise Refused(
+      f"{name!r} cannot be the name of an environment variable",
+      remedy=_PLAIN,
+    )
   try:
     value.encode("utf-8")
   except UnicodeEncodeError as err:
     raise Refused(
       f"Variable {name} for the network script is not valid Unicode",
       evidence=ascii(value),
+      remedy=_PLAIN,
     ) from err
   if "\0" in value:
     raise Refused(
       f"Variable {name} for the network script holds a zero byte",
       evidence=ascii(value),
+      remedy=_PLAIN,
     )
   # Within single quotes a POSIX shell gives no character a meaning but
   # the single quote itself (POSIX.1-2017, XCU 2.2.2).

@@ -174,7 +174,10 @@ def text(values: Values, name: str) -> str:
     # "no_NAME" on Ganeti's command line.
     return ""
   if not isinstance(value, str):
-    raise Refused(f"Parameter {name} ({value!r}) is not a string")
+    raise Refused(
+      f"Parameter {name} ({value!r}) is not a string",
+      remedy="write it in quotes, as JSON and Python do",
+    )
   _check_characters(name, value)
   return value.strip()
 
@@ -198,6 +201,7 @@ def _check_characters(name: str, value: str) -> None:
     raise Refused(
       f"Parameter {name} has characters that cannot be printed",
       evidence=", ".join(map(ascii, bad[:5])),
+      remedy="take them out",
     )
 
 

@@ -145,16 +145,18 @@ def load(host: Host, paths: InstancePaths) -> Record | None:
   @raise Incomplete: there is one, but it cannot be read
 
   """
-  text = read_optional(paths.record)
-  if text is None:
-    return None
   try:
+    text = read_optional(paths.record)
+    if text is None:
+      return None
     record = from_text(text)
-  except ValueError as err:
+  except (OSError, ValueError) as err:
+    what = "damaged" if isinstance(err, ValueError) else "not readable"
     raise Incomplete(
-      f"The runtime record {paths.record} is damaged",
+      f"The runtime record {paths.record} is {what}",
       evidence=str(err),
-      remedy="what it described is looked for in the kernel's own lists",
+      remedy="stop the instance: what the record described is then looked"
+      " for in the kernel's own lists and taken away",
     ) from err
   return record if record.boot_id == host.boot_id() else None
 

@@ -54,7 +54,14 @@ from . import (
   record,
   stopping,
 )
-from .errors import Failed, Incomplete, LxcError, Refused, one_line
+from .errors import (
+  Failed,
+  Incomplete,
+  LxcError,
+  Refused,
+  failed_by_system,
+  one_line,
+)
 from .guests import MANNERS
 from .hierarchies import Hierarchies
 from .host import (
@@ -93,7 +100,10 @@ def start(host: Host, storage: Partitions, request: StartRequest) -> None:
   _check_controllers(hierarchies.find(host), request)
   with locked(host, name, stopping.LOCK_TIMEOUT_S):
     if cgroup.is_running(hierarchies.find(host), name):
-      raise Refused(f"Instance {name} runs already on this node")
+      raise Refused(
+        f"Instance {name} runs already on this node",
+        remedy=f"leave it so, or run gnt-instance reboot {name}",
+      )
     stopping.clean_up(host, storage, name)
     for nic in request.nics:
       nic_links.check(host, name, nic)
@@ -127,7 +137,11 @@ def _undone_on_failure(
         f"Instance {name} could not be started, and not everything could"
         " be undone",
         evidence=f"{second}; the start failed since: {err}",
+        remedy=f"see to that, then run gnt-instance shutdown {name}",
       ) from err
+    if isinstance(err, OSError):
+      what = f"Instance {name} could not be started"
+      raise failed_by_system(what, err) from err
     raise
 
 

@@ -120,7 +120,10 @@ def _node(
   node: Node, options: argparse.Namespace, hvparams: Mapping[str, str]
 ) -> int:
   if options.compare:
-    raise Refused("--compare needs the name of an instance")
+    raise Refused(
+      "--compare needs the name of an instance",
+      remedy=f"run {NAME} --compare FILE INSTANCE",
+    )
   is_root = os.geteuid() == 0
   found = verify.findings(
     node,
