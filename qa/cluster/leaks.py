@@ -113,7 +113,7 @@ done
 # Logs stay, by design; so does what is made once for all instances.
 _KEPT = re.compile(
   r"/run/ganeti/lxc/.*\.console(\.\d+)?"
-  r"|/run/ganeti/lxc/(locks|lxc-version\.json)"
+  r"|/run/ganeti/lxc/(locks|(lxc|criu)-version\.json)"
   r"|/var/lib/ganeti/lxc|/run/ganeti/lxc"
   r"|/run/lxc(/lock(/var(/lib(/(ganeti(/lxc)?|lxc))?)?)?)?"
   r"|/sys/fs/cgroup/[^/]*/ganeti-lxc(-pivot.*|-scripts)?"
