@@ -139,6 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       re.compile(options.only)
     except re.error as err:
       parser().error(f"--only {options.only!r}: {err}")
+    if options.record:
+      parser().error("--record: a run of some tests is no record of all")
   progress = Progress()
   try:
     outcome = _run(options, progress)

@@ -34,12 +34,16 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from ganeti_lab.errors import LabError
 
 from . import exclusions
 from .exclusions import Exclusion
+
+
+_NOTE_COLUMNS = 300
 
 
 class Result(enum.StrEnum):
@@ -234,15 +238,20 @@ def table(verdict: Verdict) -> str:
   off = [row for row in verdict.rows if row.result == "off"]
   width = max((len(row.test) for row in verdict.rows), default=0)
   lines = [
-    f"{r.test:{width}}  {r.result}  {r.seconds:6.1f} s  {r.note}".rstrip()
+    f"{r.test:{width}}  {r.result}  {r.seconds:6.1f} s  {_line(r.note)}".rstrip()
     for r in ran
   ]
   lines += [
     f"{test:{width}}  off  {note}"
     for test, note in dict.fromkeys((row.test, row.note) for row in off)
   ]
-  lines += [f"FAILED: {complaint}" for complaint in verdict.complaints]
+  lines += [f"FAILED: {_line(text)}" for text in verdict.complaints]
   return "\n".join(lines)
+
+
+def _line(text: str) -> str:
+  """A message of any form, in one line that can be read."""
+  return textwrap.shorten(text, _NOTE_COLUMNS, placeholder=" ...")
 
 
 def summary(verdict: Verdict) -> str:

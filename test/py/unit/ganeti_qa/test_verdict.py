@@ -80,6 +80,13 @@ def test_a_failure_says_why() -> None:
   assert "Error: no" in verdict.table(outcome)
 
 
+def test_a_long_message_is_one_line() -> None:
+  outcome = judged(*ran(Result.FAILED, message="Error:\n\tno " * 99), END)
+  (line,) = verdict.table(outcome).splitlines()
+  assert "Error: no Error:" in line
+  assert line.endswith("...")
+
+
 def test_a_test_that_asked_nothing_has_not_passed() -> None:
   outcome = judged(*ran(Result.EMPTY), END)
   assert verdict.summary(outcome) == "0 passed, 1 failed"
