@@ -61,6 +61,9 @@ _COMMON = (
   "tracefs",
 )
 RESTORE_LOG = "restore.log"
+# Deleted files that are still open go with the images, up to this size each;
+# CRIU's own limit of 1 MiB is too small for many a log or temporary file.
+_GHOST_LIMIT = "64M"
 # A tail of the log is enough: it ends with what went wrong.
 _MAX_LOG = 4 << 20
 
@@ -69,7 +72,11 @@ _OPTIONS = 3
 
 _LINE = re.compile(r"\((\d+\.\d+)\)\s+(?:\d+: )?(.*)")
 _ERROR = re.compile(r"Error \(([^)]+)\):\s*(.*)")
+_SEIZED = re.compile(r"SEIZE (\d+) \(comm (.*)\):")
+_PID_AT_END = re.compile(r" for (\d+)$")
 _TASK = re.compile(r"Dumping task \(pid: (\d+) comm: (.*)\)")
+# What follows is about the guest as a whole.
+_ALL_DUMPED = "Dumping mountpoints"
 # Said in dumps and restores that succeed, or after every failure.
 _NOISE = (
   "Can't setup RLIMIT_NOFILE",
@@ -110,7 +117,7 @@ _REMEDIES = {
   r"External socket is used|unix: .*external": (
     "a program in the guest is connected to one outside; stop it"
   ),
-  r"ghost file .* too big|too big \(.*\) to dump": (
+  r"ghost file .* increase limit": (
     "a program in the guest holds a large file open that was deleted;"
     " restart it"
   ),
@@ -187,6 +194,7 @@ def _argv(action: str, order: DumpOrder) -> list[str]:
     argv += ["--prev-images-dir", order.parent]
   if order.track:
     argv.append("--track-mem")
+  argv += ["--ghost-limit", _GHOST_LIMIT]
   return [*argv, "--force-irmap", "--network-lock", order.lock]
 
 
@@ -247,17 +255,27 @@ def trouble(text: str) -> Trouble | None:
 
   """
   process = ""
+  names: dict[str, str] = {}
   for line in text.splitlines():
     match = _LINE.match(line)
     said = match[2] if match else line
-    task = _TASK.search(said)
-    if task:
+    if seized := _SEIZED.search(said):
+      names[seized[1]] = seized[2]
+    elif task := _TASK.search(said):
       process = f"{task[2]} (process {task[1]})"
-    error = _ERROR.search(said)
-    if error and not any(noise in error[2] for noise in _NOISE):
+    elif _ALL_DUMPED in said:
+      process = ""
+    elif (error := _ERROR.search(said)) and not _is_noise(error[2]):
       message = error[2].strip()
+      named = _PID_AT_END.search(message)
+      if named and named[1] in names:
+        process = f"{names[named[1]]} (process {named[1]})"
       return Trouble(message, process, _remedy(message))
   return None
+
+
+def _is_noise(message: str) -> bool:
+  return any(noise in message for noise in _NOISE)
 
 
 def _remedy(message: str) -> str:
