@@ -31,8 +31,9 @@
 """A lab of virtual machines: a cluster that goes on from a saved one.
 
 An emulated machine takes minutes to boot and to make a cluster; a saved one
-is back in seconds. So the cluster is made once and saved, with the driver of
-that day; each lab goes on from there and is given the checkout's driver.
+is back in seconds. So the machines are booted once and saved; going on from
+there the cluster is made once and saved, with the driver of that day; and
+each lab goes on from there and is given the checkout's driver.
 
 Ganeti has limits that an emulated node on a busy machine passes: 5 s for a
 connection to noded, its TLS handshake included (RPC_CONNECT_TIMEOUT), 10 s
@@ -87,18 +88,35 @@ def start(
   stock = VmImage(pathlib.Path(record.image))
   (lab.data_dir / _MARK).touch()
   _start_network(lab)
-  saved = vm_snapshot.place(lab, memory, stock, _made_by(record))
-  with lock.held(f"vm-{saved.name}", progress.say):
-    if not saved.is_dir():
-      vm_snapshot.drop_outdated(lab, stock)
-      with progress.step("machines, booted and made a cluster once"):
+  bare = saved = vm_snapshot.place(lab, memory, stock, [])
+  if record.cluster:
+    saved = vm_snapshot.place(lab, memory, stock, _made_by(record))
+  with lock.held(f"vm-{bare.name}", progress.say):
+    if not bare.is_dir():
+      vm_snapshot.drop_outdated(lab, stock, keep=None)
+      with progress.step("machines, booted once"):
         _boot(lab, memory, stock, progress)
+        vm_snapshot.save(lab, bare)
+    if not saved.is_dir():
+      vm_snapshot.drop_outdated(lab, stock, keep=bare)
+      with progress.step("cluster of the machines, made once"):
+        _wake(lab, memory, stock, bare, progress)
         _install(lab, driver, progress)
-        if record.cluster:
-          master = VmNode(lab.name, lab.nodes[0])
-          cluster.init(lab, progress, master, vm_machine.STORAGE)
-        with progress.step("  saving the machines"):
-          vm_snapshot.save(lab, saved)
+        master = VmNode(lab.name, lab.nodes[0])
+        cluster.init(lab, progress, master, vm_machine.STORAGE)
+        vm_snapshot.save(lab, saved)
+  _wake(lab, memory, stock, saved, progress)
+  _install(lab, driver, progress)
+
+
+def _wake(
+  lab: LabPlan,
+  memory: int,
+  stock: VmImage,
+  saved: pathlib.Path,
+  progress: Progress,
+) -> None:
+  """Let saved machines go on as those of this lab."""
   with progress.step("waking the machines"):
     _clear(lab)
     shutil.copytree(saved / vm_snapshot.KEYS, keys.key_dir(lab))
@@ -107,7 +125,6 @@ def start(
       vm_machine.make_overlays(lab, name, saved / name)
     _describe(lab, memory, stock)
     vm_snapshot.wake(lab, saved, progress.note)
-  _install(lab, driver, progress)
 
 
 def remove_disks(name: str) -> None:
@@ -118,14 +135,12 @@ def remove_disks(name: str) -> None:
 
 
 def _made_by(record: State) -> list[str]:
-  """What the content of the machines depends on.
+  """What the cluster depends on.
 
   @raise LabError: when the checkout's driver has no defaults
 
   """
-  recipe = []
-  if record.cluster:
-    recipe += cluster.init_argv(vm_machine.STORAGE)
+  recipe = cluster.init_argv(vm_machine.STORAGE)
   if record.driver:
     try:
       recipe.append(_DEFAULTS.read_text())

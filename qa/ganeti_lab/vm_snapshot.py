@@ -30,9 +30,9 @@
 
 """Save the machines of a lab while they run, and let them go on elsewhere.
 
-A saved cluster lies in the directory of the image that its disks stand on,
-and goes with it. The machines of all labs have the same addresses, each lab
-in a network of its own, so that one saved cluster serves any lab.
+Saved machines lie in the directory of the image that their disks stand on,
+and go with it. The machines of all labs have the same addresses, each lab
+in a network of its own, so that those once saved serve any lab.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from .vm_node import VmNode
 
 KEYS = "keys"
 _RECIPE_VERSION = 1
-_PREFIX = "cluster-"
+_PREFIX = "saved-"
 _MEMORY = "memory"
 # Of two machines with 2 GiB each, to and from a slow disk.
 _TRANSFER_SECONDS = 300.0
@@ -101,13 +101,16 @@ def place(
   return stock.directory / f"{_PREFIX}{digest}"
 
 
-def drop_outdated(lab: LabPlan, stock: VmImage) -> None:
-  """Remove saved clusters, unless another lab may stand on one of them."""
+def drop_outdated(
+  lab: LabPlan, stock: VmImage, keep: pathlib.Path | None
+) -> None:
+  """Remove saved machines, unless another lab may stand on one of them."""
   others = (state.load(name) for name in state.labs() if name != lab.name)
   images = {record.image for record in others if record is not None}
   if str(stock.directory) not in images:
     for path in stock.directory.glob(f"{_PREFIX}*"):
-      image.remove_tree(path)
+      if path != keep:
+        image.remove_tree(path)
 
 
 def save(lab: LabPlan, target: pathlib.Path) -> None:

@@ -332,20 +332,22 @@ class TestSnapshot:
   ) -> None:
     monkeypatch.setattr(plan, "STATE_ROOT", tmp_path / "run")
     stock = vm_image.VmImage(tmp_path / "image")
-    (stock.directory / "cluster-1").mkdir(parents=True)
+    for name in ("saved-1", "saved-2"):
+      (stock.directory / name).mkdir(parents=True)
     own, other = (
       state.State(
         name, "trixie", 2, driver=True, image=str(stock.directory)
       ).save()
       for name in ("own", "other")
     )
-    vm_snapshot.drop_outdated(own.plan, stock)
-    assert (stock.directory / "cluster-1").is_dir()
-    state.forget(other.name)
     removed: list[pathlib.Path] = []
     monkeypatch.setattr(vm_snapshot.image, "remove_tree", removed.append)
-    vm_snapshot.drop_outdated(own.plan, stock)
-    assert removed == [stock.directory / "cluster-1"]
+    keep = stock.directory / "saved-2"
+    vm_snapshot.drop_outdated(own.plan, stock, keep)
+    assert not removed
+    state.forget(other.name)
+    vm_snapshot.drop_outdated(own.plan, stock, keep)
+    assert removed == [stock.directory / "saved-1"]
 
 
 class TestImage:
