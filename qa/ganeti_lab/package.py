@@ -50,7 +50,7 @@ _INPUTS = (
   "lib/",
   "tools/",
 )
-_KEPT = 4
+_KEPT = 16
 CACHE = plan.CACHE_ROOT / "packages"
 
 
