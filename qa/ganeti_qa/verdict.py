@@ -42,7 +42,6 @@ from ganeti_lab.errors import LabError
 from . import exclusions
 from .exclusions import Exclusion
 
-
 _NOTE_COLUMNS = 300
 
 
@@ -238,7 +237,7 @@ def table(verdict: Verdict) -> str:
   off = [row for row in verdict.rows if row.result == "off"]
   width = max((len(row.test) for row in verdict.rows), default=0)
   lines = [
-    f"{r.test:{width}}  {r.result}  {r.seconds:6.1f} s  {_line(r.note)}".rstrip()
+    f"{r.test:{width}}  {r.result}  {r.seconds:6.1f} s  {_line(r.note)}"
     for r in ran
   ]
   lines += [
@@ -246,7 +245,7 @@ def table(verdict: Verdict) -> str:
     for test, note in dict.fromkeys((row.test, row.note) for row in off)
   ]
   lines += [f"FAILED: {_line(text)}" for text in verdict.complaints]
-  return "\n".join(lines)
+  return "\n".join(line.rstrip() for line in lines)
 
 
 def _line(text: str) -> str:
