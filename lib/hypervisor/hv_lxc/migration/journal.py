@@ -224,9 +224,10 @@ def load(host: Host, name: str) -> Journal:
     ) from err
 
 
-def save(host: Host, journal: Journal) -> None:
+def save(host: Host, journal: Journal) -> Journal:
   """Writes a journal so that it survives a power cut.
 
+  @return: as it was written, with this boot's identity
   @raise OSError: it could not be written; the old one is still there
 
   """
@@ -234,6 +235,7 @@ def save(host: Host, journal: Journal) -> None:
   make_home(paths)
   stamped = replace(journal, boot_id=host.boot_id())
   write_durably(paths.journal, stamped.to_text())
+  return stamped
 
 
 def make_home(paths: MigrationPaths) -> None:

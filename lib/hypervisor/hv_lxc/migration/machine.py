@@ -223,8 +223,7 @@ class Machine:
       self._acts.perform(act, journal)
     written = following(step, journal, of=of, fresh=fresh)
     if written is not None:
-      journals.save(self._host, written)
-      journal = written
+      journal = journals.save(self._host, written)
     for act in step.after:
       self._acts.perform(act, journal)
     return journal

@@ -352,6 +352,8 @@ _MESSAGES = (
     ),
     ((S.DUMPING, S.DUMPED, S.HANDING, S.RESUMING), say(A.SEND_OWNER)),
     ((S.OWNER, S.RETRYING), say(A.SEND_OWNER)),
+    # A guest that ended has left its file system mounted.
+    (S.RESUMED, Step(before=(A.KILL_AND_UNMOUNT,), after=(A.SEND_FORGOT,))),
   )
   | row(
     E.ASKED_OTHER,

@@ -116,14 +116,27 @@ def test_only_a_release_before_running_brings_images_back(
   assert TABLE[State.HANDING, answer].to != State.DUMPED
 
 
+COMMITTED = (State.RESUMED, State.RETRYING)
+
+
 @pytest.mark.parametrize("event", Event)
-def test_after_the_commit_nothing_makes_it_undone(event: Event) -> None:
-  assert TABLE[State.RESUMED, event].to in {
+@pytest.mark.parametrize("state", COMMITTED)
+def test_after_the_commit_nothing_brings_it_back(
+  state: State, event: Event
+) -> None:
+  assert TABLE[state, event].to in {
     None,
+    *COMMITTED,
     State.RELEASED,
     State.OFFERED,
     State.EXPECTING,
   }
+
+
+@pytest.mark.parametrize("state", COMMITTED)
+def test_after_the_commit_an_abort_is_refused(state: State) -> None:
+  step = TABLE[state, Event.DST_ABORT]
+  assert step == states.refuse(Reason.RUNS_HERE)
 
 
 def test_an_instance_is_booted_only_when_no_other_node_has_it() -> None:
