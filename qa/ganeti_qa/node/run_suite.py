@@ -87,6 +87,8 @@ class Judge:
   """Stands between the suite and its tests.
 
   @ivar requests: how often the cluster was asked for anything
+  @ivar failures: how many tests and stories have failed
+  @ivar selected: how many tests were to be judged
 
   """
 
@@ -96,6 +98,7 @@ class Judge:
     self.events = pathlib.Path(plan["events"])
     self.requests = 0
     self.failures = 0
+    self.selected = 0
     self.consulted: set[str] = set()
 
   def note(self, **event: Any) -> None:
@@ -109,8 +112,10 @@ class Judge:
     name = name_of(fn)
     full = name + subject_of(args)
     staged = _STAGE.fullmatch(name)
-    if self.only and not staged and not self.only.search(full):
+    selected = not self.only or self.only.search(full)
+    if not selected and not staged:
       return None
+    self.selected += bool(selected)
     excluded = self._exclusion(name, full)
     if excluded:
       self.note(test=full, result="off", excluded=excluded)
@@ -267,6 +272,9 @@ def main() -> int:
   except BaseException as err:  # noqa: BLE001
     traceback.print_exc()
     judge.note(result="ended", message=f"{type(err).__name__}: {err}")
+    return 1
+  if not judge.selected:
+    judge.note(result="ended", message=f"no test matches {plan['only']!r}")
     return 1
   judge.note(result="complete", consulted=sorted(judge.consulted))
   return 0

@@ -154,6 +154,7 @@ def test_only_some_and_what_they_stand_on(suite: Suite) -> None:
     "qa_instance.TestInstanceReboot",
     "qa_instance.TestInstanceStartup",
   ]
+  assert suite.judge.selected == 1
 
 
 @pytest.mark.parametrize(
