@@ -38,6 +38,7 @@ import os
 import pathlib
 import platform
 import re
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -142,6 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.record:
       parser().error("--record: a run of some tests is no record of all")
   progress = Progress()
+  # An end from outside takes the lab down too.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
   try:
     outcome = _run(options, progress)
   except LabError as err:
