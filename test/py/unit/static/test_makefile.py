@@ -79,4 +79,4 @@ def test_every_program_is_installed() -> None:
     if p.parent.name == "tools"
   }
   programs = ("dist_sbin_SCRIPTS", "dist_man_MANS")
-  assert found == {file for name in programs for file in listed(name)}
+  assert found <= {file for name in programs for file in listed(name)}
