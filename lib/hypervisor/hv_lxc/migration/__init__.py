@@ -38,6 +38,7 @@ What may happen, and what follows; no I/O:
 
 The executor:
 
+  policy.py      Whether another round of pre-copy pays
   journal.py     What a node durably knows about an instance's migration
   machine.py     Executes the table: looks up, writes durably, acts in order
 
