@@ -65,6 +65,8 @@ from .verdict import Verdict
 
 OUTPUT = install.CHECKOUT / "build/ganeti-qa"
 _LOGS = "/var/log/ganeti"
+# As few as each can do with.
+_NODES = {"suite": 3, "core": 2, "burnin": 2, "unit": 1}
 _VERSIONS = ("ganeti", "lxc", "criu")
 
 
@@ -118,7 +120,11 @@ def _add_place(top: argparse.ArgumentParser) -> None:
     metavar="NAME",
     help="the lab to make; taken down first if it is there",
   )
-  top.add_argument("--nodes", type=int, help="default: 3, or as few as needed")
+  top.add_argument(
+    "--nodes",
+    type=int,
+    help="default: 3; 2 for --core and --burnin, 1 for --unit",
+  )
   top.add_argument(
     "--release", choices=image.RELEASES, default=image.RELEASES[0]
   )
@@ -186,7 +192,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> Verdict:
 
 def _begin(options: argparse.Namespace, progress: Progress) -> Job:
   kind = kind_of(options)
-  nodes = options.nodes or (1 if options.unit else 2 if options.burnin else 3)
+  nodes = options.nodes or _NODES[kind.partition("-")[0]]
   directory = OUTPUT / kind
   image.remove_tree(directory)
   directory.mkdir(parents=True)
