@@ -49,7 +49,6 @@ Every error names the node, and is one of::
 
 import collections
 import contextlib
-import functools
 import select
 import ssl
 import threading
@@ -218,37 +217,42 @@ class Channel:
     self._wake.close()
 
   def _write(self, data: memoryview) -> None:
-    send = self._connection.send
-    while data:
-      try:
-        count = self._when_ready(functools.partial(send, data), None)
-      except OSError as err:
-        raise self._lost(err) from err
-      data = data[count:]
+    def some() -> bool:
+      nonlocal data
+      # One TLS record after the other, of 16 KiB at most.
+      while data:
+        data = data[self._connection.send(data) :]
+      return True
+
+    try:
+      self._when_ready(some, None)
+    except OSError as err:
+      raise self._lost(err) from err
 
   def _read(self, deadline: float | None) -> Message:
-    message = None
-    while message is None:
-      message = self._read_some(deadline)
-    if isinstance(message, Trouble):
-      raise PeerTrouble(f"Node {self.peer} gave up", evidence=message.reason)
-    return message
-
-  def _read_some(self, deadline: float | None) -> Message | None:
-    parser, connection = self._parser, self._connection
     try:
-      buffer = parser.buffer()
-      count = self._when_ready(lambda: connection.recv_into(buffer), deadline)
-      if count:
-        return parser.filled(count)
-      parser.end()
+      message = self._when_ready(self._read_ready, deadline)
     except ProtocolError as err:
       raise ProtocolError(
         f"Node {self.peer}: {err.what}", evidence=err.evidence
       ) from err
     except OSError as err:
       raise self._gone(err) from err
-    raise self._gone(None)
+    if message is None:
+      raise self._gone(None)
+    if isinstance(message, Trouble):
+      raise PeerTrouble(f"Node {self.peer} gave up", evidence=message.reason)
+    return message
+
+  def _read_ready(self) -> Message | None:
+    """Reads while something is there; None at the stream's proper end."""
+    parser, receive = self._parser, self._connection.recv_into
+    while count := receive(parser.buffer()):
+      message = parser.filled(count)
+      if message is not None:
+        return message
+    parser.end()
+    return None
 
   def _when_ready(
     self, operation: Callable[[], T], deadline: float | None

@@ -38,15 +38,13 @@ and there is a limit to the bytes.
 """
 
 import errno
-import hashlib
 import os
 import shutil
 import zlib
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from ..errors import Failed, Refused
 from .manifest import Manifest
@@ -86,7 +84,7 @@ class _Incoming:
 
   begin: Begin
   position: int = 0
-  digest: Any = field(default_factory=hashlib.sha256)
+  crc: int = 0
 
 
 class Intake:
@@ -107,8 +105,6 @@ class Intake:
     self._manifest = Manifest()
     self._areas: dict[str, int] = {}
     self._open: tuple[int, int] | None = None
-    self._hasher = ThreadPoolExecutor(1, "hash")
-    self._hashing: Future[None] | None = None
     self.received = 0
     self.complete = False
     self._top = self._directory(None, str(home))
@@ -148,8 +144,6 @@ class Intake:
 
   def close(self) -> None:
     """Closes all files; what was received stays."""
-    self._wait_for_hash()
-    self._hasher.shutdown()
     self._close_file()
     for fd in (*self._areas.values(), self._top):
       os.close(fd)
@@ -191,8 +185,7 @@ class Intake:
     if gap < 0:
       raise ProtocolError(f"Part of {incoming.begin.name} came again")
     self._count(gap + len(data))
-    self._wait_for_hash()
-    self._hashing = self._hasher.submit(_hash, incoming.digest, gap, data)
+    incoming.crc = zlib.crc32(data, _zeros(incoming.crc, gap))
     fd = self._file(incoming)
     incoming.position = offset + len(data)
     left = memoryview(data)
@@ -207,14 +200,12 @@ class Intake:
     if gap < 0:
       raise ProtocolError(f"More of {incoming.begin.name} came than it has")
     self._count(gap)
-    self._wait_for_hash()
-    _hash(incoming.digest, gap, b"")
     if gap:
       os.ftruncate(self._file(incoming), end.size)
-    if incoming.digest.hexdigest() != end.sha256:
+    if _zeros(incoming.crc, gap) != end.crc:
       raise Failed(
         f"The file {incoming.begin.name} did not arrive as it was sent",
-        evidence=f"another SHA-256 over its {end.size} bytes",
+        evidence=f"another CRC-32 of its {end.size} bytes",
         remedy="try again, and check the memory of both nodes",
       )
     self._manifest.add(incoming.begin, end)
@@ -222,7 +213,6 @@ class Intake:
 
   def _anew(self, anew: Anew) -> None:
     incoming = self._known(anew.number)
-    self._wait_for_hash()
     os.ftruncate(self._file(incoming), 0)
     self.received -= incoming.position
     self._files[anew.number] = _Incoming(incoming.begin)
@@ -286,18 +276,14 @@ class Intake:
   def _directory(self, top: int | None, name: str) -> int:
     return os.open(name, _DIRECTORY, dir_fd=top)
 
-  def _wait_for_hash(self) -> None:
-    if self._hashing is not None:
-      self._hashing.result()
-      self._hashing = None
 
-
-def _hash(digest: Any, gap: int, data: bytes | memoryview) -> None:
-  while gap:
-    size = min(gap, CHUNK)
-    digest.update(memoryview(_ZEROS)[:size])
-    gap -= size
-  digest.update(data)
+def _zeros(crc: int, count: int) -> int:
+  """The checksum of what was before, and so many zeros."""
+  while count:
+    size = min(count, CHUNK)
+    crc = zlib.crc32(memoryview(_ZEROS)[:size], crc)
+    count -= size
+  return crc
 
 
 def _unpacked(message: Packed) -> bytes:

@@ -46,7 +46,7 @@ class Manifest:
   def add(self, begin: Begin, end: End) -> None:
     """A complete file."""
     name = f"{begin.area}/{begin.name}"
-    self._entries.append(f"{name} {begin.is_program} {end.size} {end.sha256}\n")
+    self._entries.append(f"{name} {begin.is_program} {end.size} {end.crc}\n")
     self._size += end.size
 
   def link(self, link: Link) -> None:

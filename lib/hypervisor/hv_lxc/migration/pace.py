@@ -60,7 +60,8 @@ class Pace:
 # connection no processor we know packs fast enough, so that not even a try
 # is made; what it takes is measured on the way.
 _NO_TRY = 256 * MIB
-# How many chunks to send before trying again, when it did not pay.
+# A try is made with so many bytes, and again after so many chunks.
+_SAMPLE = 64 << 10
 _TRY_AGAIN = 16
 # Of the last measurement, in an average.
 _WEIGHT = 0.25
@@ -84,22 +85,28 @@ class Packing:
   _share: float = 0.0
   _since: int = 0
 
-  def wanted(self) -> bool:
-    """Asked before each chunk."""
+  def wanted(self, size: int) -> int:
+    """How many bytes of the next chunk, of some size, to compress.
+
+    Less than all of them is a try, of which only L{packed} is told.
+
+    """
     plain = self._plain_s()
     if not plain or plain < 1 / _NO_TRY:
-      return False
-    if not self._pack_s or max(self._pack_s, plain * self._share) < plain:
-      return True
+      return 0
+    if not self._pack_s:
+      return min(size, _SAMPLE)
+    if max(self._pack_s, plain * self._share) < plain:
+      return size
     self._since += 1
-    return self._since % _TRY_AGAIN == 0 and self._pack_s < plain
+    is_due = self._since % _TRY_AGAIN == 0 and self._pack_s < plain
+    return min(size, _SAMPLE) if is_due else 0
 
-  def packed(self, size: int, left: int, seconds: float) -> bool:
-    """What it took, and made of it; whether to send it like this."""
+  def packed(self, size: int, left: int, seconds: float) -> None:
+    """What it took to compress so many bytes, and what was left of them."""
     self._pack_s = _average(self._pack_s, seconds / size)
     # Not averaged: random pages come in long runs, as empty ones do.
     self._share = left / size
-    return left < size
 
   def sent(self, size: int, seconds: float) -> None:
     """What sending so many bytes took, waiting included."""

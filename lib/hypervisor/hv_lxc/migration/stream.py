@@ -32,12 +32,11 @@
 
 CRIU appends to C{pages-N.img} while it dumps (page-xfer.c splices at the
 file's end); these are sent as they grow, and all its other files once it
-has finished.  What is sent of a file is hashed on the way, so that nothing
-is read twice; a file that shrank or was replaced is sent anew.
+has finished.  Nothing is read twice: the checksum is made on the way; a file
+that shrank or was replaced is sent anew.
 
 """
 
-import hashlib
 import os
 import re
 import stat
@@ -45,11 +44,8 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 from ..errors import Failed
 from .channel import Channel
@@ -89,7 +85,7 @@ class _Outgoing:
   """A file that was begun.
 
   @ivar inode: which it was when we began
-  @ivar sent: up to where it was sent and hashed
+  @ivar sent: up to where it was sent, and is in the checksum
 
   """
 
@@ -97,7 +93,7 @@ class _Outgoing:
   inode: int
   sent: int = 0
   known: int = 0
-  digest: Any = field(default_factory=hashlib.sha256)
+  crc: int = 0
 
 
 class Sender:
@@ -123,23 +119,10 @@ class Sender:
     self._numbers = 0
     self._batch: list[Message] = []
     self._batched = 0
-    self._buffers = [bytearray(CHUNK) for _ in range(2)]
-    self._hasher = ThreadPoolExecutor(1, "hash")
-    self._hashing: Future[Any] | None = None
+    self._buffer = bytearray(CHUNK)
     self.sent = 0
     self.known = 0
     self.on_wire = 0
-
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
-    self._hasher.shutdown()
 
   def send_directory(self, area: str, directory: Path) -> None:
     """Sends the files of a directory, which nobody changes any more.
@@ -224,8 +207,7 @@ class Sender:
     return _Outgoing(begin, info.st_ino)
 
   def _end(self, outgoing: _Outgoing) -> None:
-    self._wait_for_hash()
-    end = End(outgoing.begin.number, outgoing.sent, outgoing.digest.hexdigest())
+    end = End(outgoing.begin.number, outgoing.sent, outgoing.crc)
     self._manifest.add(outgoing.begin, end)
     self._put(end)
 
@@ -244,8 +226,6 @@ class Sender:
       while outgoing.sent < info.st_size and self._send_chunk(file, outgoing):
         pass
     finally:
-      # The buffers are this call's no longer.
-      self._wait_for_hash()
       os.close(file)
     return True
 
@@ -255,18 +235,16 @@ class Sender:
     self.known -= outgoing.known
     outgoing.inode = info.st_ino
     outgoing.sent = outgoing.known = 0
-    outgoing.digest = hashlib.sha256()
+    outgoing.crc = 0
 
   def _send_chunk(self, file: int, outgoing: _Outgoing) -> bool:
     """Sends one portion; False at the file's end."""
-    self._buffers.reverse()
-    buffer = self._buffers[0]
+    buffer = self._buffer
     size = os.preadv(file, [buffer], outgoing.sent)
     if not size:
       return False
-    self._wait_for_hash()
     portion = memoryview(buffer)[:size]
-    self._hashing = self._hasher.submit(outgoing.digest.update, portion)
+    outgoing.crc = zlib.crc32(portion, outgoing.crc)
     for begin, end in _spans(buffer, size):
       self._put_data(
         outgoing.begin.number, outgoing.sent + begin, portion[begin:end]
@@ -277,14 +255,16 @@ class Sender:
     return True
 
   def _put_data(self, number: int, offset: int, data: memoryview) -> None:
-    message: Data | Packed = Data(number, offset, data)
-    if len(data) >= _BLOCK and self._packing.wanted():
+    packed = b""
+    if wanted := self._packing.wanted(len(data)):
       begun = time.monotonic()
-      packed = zlib.compress(data, 1)
+      packed = zlib.compress(data[:wanted], 1)
       spent = time.monotonic() - begun
-      if self._packing.packed(len(data), len(packed), spent):
-        message = Packed(number, offset, len(data), packed)
-    self._put(message)
+      self._packing.packed(wanted, len(packed), spent)
+    if wanted == len(data) > len(packed):
+      self._put(Packed(number, offset, len(data), packed))
+    else:
+      self._put(Data(number, offset, data))
 
   def _put(self, message: Message) -> None:
     """Sends, or keeps for a moment what is small."""
@@ -313,11 +293,6 @@ class Sender:
       self._channel.pause(pause)
     if size >= _BLOCK:
       self._packing.sent(size, time.monotonic() - begun)
-
-  def _wait_for_hash(self) -> None:
-    if self._hashing is not None:
-      self._hashing.result()
-      self._hashing = None
 
 
 def _files(fd: int) -> Iterator[tuple[str, os.stat_result]]:

@@ -80,34 +80,40 @@ def test_when_compressing_pays(
   wire: int, packer: int, left: float, *, pays: bool
 ) -> None:
   packing = Packing()
-  assert not packing.wanted(), "before anything is known"
+  assert not packing.wanted(MIB), "before anything is known"
   packing.sent(MIB, 1 / wire)
-  if packing.wanted():
-    packing.packed(MIB, int(MIB * left), 1 / packer)
-  assert packing.wanted() == pays
+  if tried := packing.wanted(MIB):
+    packing.packed(tried, int(tried * left), tried / MIB / packer)
+  assert packing.wanted(MIB) == (MIB if pays else 0)
 
 
 def test_a_fast_connection_is_not_even_tried() -> None:
   packing = Packing()
   packing.sent(MIB, 1 / 1000)
-  assert not any(packing.wanted() for _ in range(1000))
+  assert not any(packing.wanted(MIB) for _ in range(1000))
+
+
+def test_a_first_try_is_small() -> None:
+  assert 0 < Packing(32 * MIB).wanted(MIB) < MIB
+  assert Packing(32 * MIB).wanted(10) == 10
 
 
 def test_a_limit_is_known_from_the_start() -> None:
-  assert Packing(32 * MIB).wanted()
-  assert not Packing(1000 * MIB).wanted()
+  assert Packing(32 * MIB).wanted(MIB)
+  assert not Packing(1000 * MIB).wanted(MIB)
 
 
 def test_what_cannot_be_compressed_is_tried_again_now_and_then() -> None:
   packing = Packing(32 * MIB)
-  assert not packing.packed(MIB, MIB + 10, 0.01)
-  tries = [number for number in range(100) if packing.wanted()]
+  packing.packed(MIB, MIB + 10, 0.01)
+  tries = [size for _ in range(100) if (size := packing.wanted(MIB))]
   assert 1 < len(tries) < 10
-  assert packing.packed(MIB, MIB // 4, 0.01)
-  assert packing.wanted()
+  assert max(tries) < MIB
+  packing.packed(MIB, MIB // 4, 0.01)
+  assert packing.wanted(MIB) == MIB
 
 
 def test_a_processor_too_slow_for_the_connection_is_left_alone() -> None:
   packing = Packing(100 * MIB)
   packing.packed(MIB, 10, 1.0)
-  assert not any(packing.wanted() for _ in range(100))
+  assert not any(packing.wanted(MIB) for _ in range(100))

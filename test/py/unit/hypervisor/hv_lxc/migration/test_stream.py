@@ -113,9 +113,9 @@ def pair(tmp_path: pathlib.Path) -> Iterator[Pair]:
 
 
 def send(pair: Pair, **options: object) -> Sender:
-  with Sender(pair.channel, **options) as sender:  # type: ignore[arg-type]
-    sender.send_directory("images", pair.source)
-    sender.finish()
+  sender = Sender(pair.channel, **options)  # type: ignore[arg-type]
+  sender.send_directory("images", pair.source)
+  sender.finish()
   return sender
 
 
@@ -166,10 +166,10 @@ def test_rounds_are_linked(pair: Pair) -> None:
     (pair.source / f"{number}").mkdir()
     (pair.source / f"{number}" / "pages-1.img").write_bytes(b"%d" % number)
   (pair.source / "1" / "parent").symlink_to("../0")
-  with Sender(pair.channel) as sender:
-    for number in range(2):
-      sender.send_directory(f"images/{number}", pair.source / f"{number}")
-    sender.finish()
+  sender = Sender(pair.channel)
+  for number in range(2):
+    sender.send_directory(f"images/{number}", pair.source / f"{number}")
+  sender.finish()
   images = pair.home / "images"
   assert (images / "1" / "parent" / "pages-1.img").read_bytes() == b"0"
   assert (images / "1" / "pages-1.img").read_bytes() == b"1"
@@ -230,9 +230,9 @@ def test_many_small_files_go_together(nodes: TwoNodes, pair: Pair) -> None:
         pair.intake.take(target.receive(PATIENCE_S))  # type: ignore[arg-type]
 
     receiving = nodes.aside(receive)
-    with Sender(source) as sender:
-      sender.send_directory("images", pair.source)
-      sender.finish()
+    sender = Sender(source)
+    sender.send_directory("images", pair.source)
+    sender.finish()
     receiving.result(PATIENCE_S)
   assert len(pair.arrived()) == 200
   assert len(writes) < 20
@@ -247,9 +247,9 @@ def test_pages_are_sent_while_criu_writes_them(
   total: list[ImagesDone] = []
 
   def follow(channel: Channel) -> None:
-    with Sender(channel) as sender:
-      sender.follow("images", pair.source, complete)
-      total.append(sender.finish())
+    sender = Sender(channel)
+    sender.follow("images", pair.source, complete)
+    total.append(sender.finish())
 
   def receive_until(size: int, target: Channel) -> None:
     while pair.intake.received < size:
@@ -305,9 +305,9 @@ def test_a_file_that_changed_is_sent_anew(pair: Pair, how: str) -> None:
       path.write_bytes(new)
 
   steps = [lambda: path.write_bytes(b"a" * 5000), lambda: None, change]
-  with Sender(pair.channel) as sender:
-    sender.follow("images", pair.source, OnlyAfter(steps))
-    sender.finish()
+  sender = Sender(pair.channel)
+  sender.follow("images", pair.source, OnlyAfter(steps))
+  sender.finish()
   assert pair.arrived() == {"pages-1.img": new}
   assert pair.channel.count(Anew) == 1
   assert sender.sent == sender.known == pair.intake.received == len(new)

@@ -58,7 +58,7 @@ EXAMPLES = (
   messages.Data(0, 1 << 40, b"\0" * wire.CHUNK),
   messages.Packed(0, 5, 100, b"x"),
   messages.Anew(7),
-  messages.End(7, 0, HEX),
+  messages.End(7, 0, (1 << 32) - 1),
   messages.Link("images/1", "../0"),
   messages.ImagesDone(0, 0, HEX),
   messages.Grant(),
