@@ -34,7 +34,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime as dt
-import os
 import pathlib
 import platform
 import re
@@ -116,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_place(top: argparse.ArgumentParser) -> None:
   top.add_argument(
     "--lab",
-    default=os.environ.get("GANETI_LAB", "ganeti-qa"),
+    default="ganeti-qa",
     metavar="NAME",
     help="the lab to make; taken down first if it is there",
   )
