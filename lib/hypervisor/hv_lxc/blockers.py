@@ -178,6 +178,16 @@ def _process(
       "give the node the capability, or move the instance by"
       " gnt-instance failover",
     )
+  if not process.session:
+    # criu/cr-dump.c, fixup/pstree: sids of the namespace only.
+    yield _blocker(
+      process,
+      "session",
+      "it was started from outside of the guest and has not left the session"
+      " there (CRIU: A session leader is outside of its pid namespace)",
+      "end the program; from the root shell of gnt-instance console start it"
+      " with setsid",
+    )
   if process.tracer:
     # compel/src/lib/infect.c: PTRACE_SEIZE answers EPERM.
     yield _blocker(

@@ -111,6 +111,8 @@ class Process:
   @ivar parent: likewise
   @ivar uids: real, effective, saved, of the file system
   @ivar tracer: who traces it, 0 if nobody does
+  @ivar session: its session as the guest numbers it; 0 for one whose
+      leader is outside of the guest
   @ivar namespaces: "uts": "uts:[4026531838]", ...
   @ivar device_maps: paths of devices that are mapped into its memory
   @ivar unseen: the caller may not look at its files
@@ -122,6 +124,7 @@ class Process:
   parent: int = 0
   uids: tuple[int, ...] = (0, 0, 0, 0)
   tracer: int = 0
+  session: int = 1
   namespaces: Mapping[str, str] = field(default_factory=dict)
   files: tuple[OpenFile, ...] = ()
   device_maps: tuple[str, ...] = ()

@@ -143,6 +143,7 @@ def _process(
     parent=int(fields.get("PPid", "0")),
     uids=tuple(map(int, fields.get("Uid", "0").split())),
     tracer=int(fields.get("TracerPid", "0")),
+    session=int(fields.get("NSsid", "1").split()[-1]),
     namespaces=spaces,
     files=files,
     device_maps=maps,

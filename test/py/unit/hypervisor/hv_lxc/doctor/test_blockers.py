@@ -139,6 +139,12 @@ def test_ordinary_guest_has_no_blockers() -> None:
   assert find_blockers(found) == ()
 
 
+def test_left_behind_by_the_root_shell_of_the_console() -> None:
+  (blocker,) = find_blockers(guest(child(session=0)))
+  assert blocker.object == "session"
+  assert "setsid" in blocker.remedy
+
+
 FILES = [
   ("anon_inode:[io_uring]", {}, "io_uring"),
   ("anon_inode:[perf_event]", {}, "perf_event"),

@@ -69,6 +69,7 @@ class FakeProc:
     text = (
       f"Name:\tnginx\nState:\t{state}\nPPid:\t99\nTracerPid:\t{tracer}\n"
       "Uid:\t33\t33\t33\t33\nNSpid:\t100\t1\n"
+      "NSsid:\t90\t7\n"
     )
     write(self.home / "status", text)
 
@@ -107,6 +108,7 @@ def test_process(node: FakeGroups, proc: FakeProc) -> None:
   guest = reading.read_guest(node.host, NAME)
   (process,) = guest.processes
   assert (guest.init, process.pid, process.parent) == (100, 100, 99)
+  assert process.session == 7
   assert (process.command, process.tracer) == ("nginx", 8)
   assert process.uids == (33, 33, 33, 33)
   assert process.namespaces["uts"] == "uts:[40265323]"
