@@ -112,10 +112,10 @@ def test_terminals_of_lxc_are_named(cluster: Cluster) -> None:
 
 
 def test_file_that_was_removed_and_is_still_held(cluster: Cluster) -> None:
-  instance = cluster.add(hv=("num_ttys=0",))
+  instance = cluster.add(hv=("num_ttys=0",), disks=("size=320M",))
   background(
     instance,
-    "exec 9>/root/big; dd if=/dev/zero bs=1M count=3 >&9; rm /root/big;"
+    "exec 9>/root/big; dd if=/dev/zero bs=1M count=66 >&9; rm /root/big;"
     " exec sleep 1000",
   )
   (found,) = wait_for(
@@ -123,7 +123,7 @@ def test_file_that_was_removed_and_is_still_held(cluster: Cluster) -> None:
   )
   assert found["command"] == "sleep"
   assert found["object"].startswith("fd 9 ")
-  assert "3 MiB" in found["reason"]
+  assert "66 MiB" in found["reason"]
 
 
 def test_process_of_another_user(cluster: Cluster) -> None:
@@ -223,3 +223,55 @@ def test_instance_that_does_not_run_here(cluster: Cluster) -> None:
   done = doctor(cluster.master, "nothing.lab")
   assert done.status == 2
   assert "does not run on this node" in done.output
+
+
+def test_figures_for_prometheus(cluster: Cluster) -> None:
+  instance = cluster.add(memory="memory=96M")
+  out = instance.node.run("ganeti-lxc-metrics")
+
+  def value(name: str) -> float:
+    begin = f'ganeti_lxc_{name}{{instance="{instance.name}"'
+    (line,) = [s for s in out.splitlines() if s.startswith(begin)]
+    return float(line.split()[-1])
+
+  assert value("memory_limit_bytes") == 96 << 20
+  assert 0 < value("memory_usage_bytes") < 96 << 20
+  assert value("cpu_seconds_total") > 0
+  assert value("pids") >= len(instance.inside("ls -d /proc/[1-9]*").split()) - 2
+  assert value("filesystem_size_bytes") > value("filesystem_avail_bytes") > 0
+  assert value("network_receive_bytes_total") >= 0
+
+
+def test_figures_in_a_file_for_the_textfile_collector(
+  cluster: Cluster,
+) -> None:
+  instance = cluster.add()
+  node = instance.node
+  node.run("ganeti-lxc-metrics", "/run/lxc.prom")
+  assert node.run("stat", "-c", "%a", "/run/lxc.prom").strip() == "644"
+  running = f'{{instance="{instance.name}",state="running"}} 1'
+  assert running in node.run("cat", "/run/lxc.prom")
+  instance.gnt("shutdown")
+  node.run("ganeti-lxc-metrics", "/run/lxc.prom")
+  assert instance.name not in node.run("cat", "/run/lxc.prom")
+  node.run("rm", "/run/lxc.prom")
+  done = node.try_run("ganeti-lxc-metrics", "/nowhere/lxc.prom")
+  assert done.status == 1
+  assert "cannot be written" in done.output
+  assert "Traceback" not in done.output
+
+
+def test_errors_are_counted(cluster: Cluster) -> None:
+  instance = cluster.add(more=("--no-start",))
+  node = instance.node
+
+  def count() -> float:
+    out = node.run("ganeti-lxc-metrics")
+    name = 'ganeti_lxc_driver_errors_total{outcome="refused"}'
+    found = [s for s in out.splitlines() if s.startswith(name)]
+    return float(found[0].split()[-1]) if found else 0
+
+  before = count()
+  instance.gnt("modify", "-H", "extra_cgroups=nonsense")
+  instance.refused("startup")
+  assert count() > before

@@ -171,7 +171,8 @@ class Abilities:
   @ivar pidfds: CRIU is 4.1 or later
   @ivar nested_mounts: mounts of nested namespaces can be made again
       (criu check --feature move_mount_set_group)
-  @ivar ghost_limit: bytes of a file without a name that are kept
+  @ivar ghost_limit: bytes of a file without a name that are kept; the
+      driver tells CRIU (migration/criu.py)
   @ivar file_systems: types that CRIU is told to just mount again
       (enable-fs); LXC adds hugetlbfs and tracefs
   @ivar external_points: mount points that CRIU is told are external
@@ -185,6 +186,6 @@ class Abilities:
   bpf_maps: bool = False
   pidfds: bool = True
   nested_mounts: bool = True
-  ghost_limit: int = 1 << 20
+  ghost_limit: int = 64 << 20
   file_systems: frozenset[str] = frozenset({"hugetlbfs", "tracefs"})
   external_points: frozenset[str] = frozenset()

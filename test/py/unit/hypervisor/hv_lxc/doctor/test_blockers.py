@@ -41,6 +41,7 @@ from ganeti.hypervisor.hv_lxc.doctor.guest import (
   Process,
   Watch,
 )
+from ganeti.hypervisor.hv_lxc.migration import criu
 from ganeti.hypervisor.hv_lxc.mountinfo import MountEntry
 
 
@@ -161,7 +162,7 @@ FILES = [
   ("/srv/node", {"mount": 1, **char(10, 232)}, "c 10:232"),
   ("/dev/pts/0", {"mount": 77}, "outside of the guest"),
   ("/dev/pts/3", {"mount": 77, "super_block": "0:9"}, "outside of the guest"),
-  ("/x (deleted)", {"mount": 1, "unlinked_bytes": 5 << 20}, "5 MiB"),
+  ("/x (deleted)", {"mount": 1, "unlinked_bytes": 65 << 20}, "65 MiB"),
   ("uts:[4026539999]", {}, "namespace"),
   ("/sys/fs/cgroup/memory.pressure", {"writable": True}, "PSI"),
   ("/proc/pressure/cpu", {"writable": True}, "PSI"),
@@ -305,3 +306,7 @@ def test_names_that_a_guest_chose_are_made_printable() -> None:
 def test_text_of_a_blocker() -> None:
   blocker = Blocker(7, "nginx", "fd 9 x", "it cannot", "end it")
   assert str(blocker) == "process 7 (nginx), fd 9 x: it cannot (end it)"
+
+
+def test_limit_of_removed_files_is_what_criu_is_told() -> None:
+  assert f"{Abilities().ghost_limit >> 20}M" == criu._GHOST_LIMIT

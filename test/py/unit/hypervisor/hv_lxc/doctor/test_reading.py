@@ -65,7 +65,9 @@ class FakeProc:
     write(self.home / "net/unix", UNIX)
     write(self.home / "maps", "")
 
-  def status(self, state: str = "S (sleeping)", tracer: int = 0) -> None:
+  def status(
+    self, state: str = "S (sleeping)", tracer: int = 0, session: int = 1
+  ) -> None:
     text = (
       f"Name:\tnginx\nState:\t{state}\nPPid:\t99\nTracerPid:\t{tracer}\n"
       "Uid:\t33\t33\t33\t33\nNSpid:\t100\t1\n"
@@ -102,7 +104,7 @@ def proc(node: FakeGroups) -> FakeProc:
 
 
 def test_process(node: FakeGroups, proc: FakeProc) -> None:
-  proc.status(tracer=8)
+  proc.status(tracer=8, session=0)
   proc.open(3, "socket:[4711]")
   proc.open(10, "anon_inode:[io_uring]", flags=os.O_RDWR)
   guest = reading.read_guest(node.host, NAME)
