@@ -112,7 +112,8 @@ def set_limits(
   # on what is set now: what did not work is tried again after the rest.
   failures: list[str] = []
   for _ in range(2):
-    failures, pending = [], _set_all(trees, name, pending, failures)
+    failures = []
+    pending = _set_all(trees, name, pending, failures)
   if pending:
     raise Failed(
       f"The limits of instance {name} cannot be set",

@@ -27,7 +27,7 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""The control groups that a guest has made below its own, on v2.
+"""The control groups that a guest has made below its own, in the v2 tree.
 
 CRIU makes again the groups that hold a process, on v2 too early for their
 controllers, and no others.  systemd watches files of empty groups and of
@@ -36,7 +36,8 @@ restored where the file is missing.  So the tree is noted at the dump and
 made anew once the guest's processes have left the topmost group, which is
 CRIU's stage post-setup-namespaces.
 
-On v1 CRIU does all of that itself.
+In a v1 tree CRIU does all of that itself.  systemd uses the v2 tree on hybrid
+nodes too.
 
 """
 
@@ -44,7 +45,9 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from pathlib import Path
+from typing import Any
 
 from .. import cgtree
 from ..errors import Failed
@@ -58,18 +61,27 @@ _MAX_GROUPS = 20_000
 
 
 def save(trees: Hierarchies, name: str, images: Path) -> None:
-  """Notes the guest's tree among CRIU's images; nothing on v1.
+  """Notes the guest's tree among CRIU's images.
 
   @raise Failed: the guest has made too many groups
 
   """
-  if not trees.pure_v2 or trees.unified is None:
+  if trees.unified is None:
     return
   top = trees.unified.payload(name)
-  found: list[tuple[str, str]] = []
+  found: list[dict[str, str | int]] = []
   for path, _, _, fd in os.fwalk(top):
     below = os.path.relpath(path, top)
-    found.append((below, cgtree.read(_CONTROL, dir_fd=fd) or ""))
+    info = os.fstat(fd)
+    found.append(
+      {
+        "group": below,
+        "controllers": cgtree.read(_CONTROL, dir_fd=fd) or "",
+        "mode": stat.S_IMODE(info.st_mode),
+        "uid": info.st_uid,
+        "gid": info.st_gid,
+      }
+    )
     if len(found) > _MAX_GROUPS:
       raise Failed(
         f"Instance {name} has too many control groups to be checkpointed",
@@ -85,14 +97,14 @@ def rebuild(trees: Hierarchies, name: str, images: Path) -> None:
 
   """
   text = read_optional(images / _NOTE)
-  if text is None or trees.unified is None or not trees.pure_v2:
+  if text is None or trees.unified is None:
     return
   top = os.open(
     trees.unified.payload(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
   )
   try:
-    for below, controllers in json.loads(text):
-      _make(top, str(below), str(controllers).split())
+    for note in json.loads(text):
+      _make(top, str(note["group"]), note)
   except OSError as err:
     raise Failed(
       f"The control groups of instance {name} cannot be made",
@@ -102,12 +114,19 @@ def rebuild(trees: Hierarchies, name: str, images: Path) -> None:
     os.close(top)
 
 
-def _make(top: int, below: str, controllers: list[str]) -> None:
-  """One group; those above it are there, as they were noted first."""
+def _make(top: int, below: str, note: dict[str, Any]) -> None:
+  """One group; those above it are there, as they were noted first.
+
+  CRIU compares the mode of what a process had open (files-reg.c,
+  validate_file), and a guest may have given a group to somebody.
+
+  """
   if below != ".":
     if below.startswith("/") or ".." in below.split("/"):
       raise OSError(errno.EINVAL, "not a group of the guest", below)
     with contextlib.suppress(FileExistsError):
       os.mkdir(below, 0o755, dir_fd=top)
-  for controller in controllers:
+  os.chown(below, int(note["uid"]), int(note["gid"]), dir_fd=top)
+  os.chmod(below, int(note["mode"]), dir_fd=top)
+  for controller in str(note["controllers"]).split():
     cgtree.write(f"{below}/{_CONTROL}", f"+{controller}", dir_fd=top)

@@ -244,11 +244,12 @@ def _run(
     held.script(work),
     paths.log_file,
   )
-  stages: dict[str, Callable[[], None]] = {_POST_RESTORE: restored}
-  if trees.pure_v2:
-    stages[group_tree.STAGE] = lambda: group_tree.rebuild(
+  stages: dict[str, Callable[[], None]] = {
+    group_tree.STAGE: lambda: group_tree.rebuild(
       trees, request.name, work.images
-    )
+    ),
+    _POST_RESTORE: restored,
+  }
   story = held.run(host, argv, work, stages, timeout_s=timeout_s)
   _keep_log(work)
   running = cgroup.init_pid(host, trees, request.name) is not None

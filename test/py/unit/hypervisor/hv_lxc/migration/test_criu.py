@@ -108,6 +108,7 @@ def test_only_bind_mounts_are_named() -> None:
     ("ttys", "", "Unable to find a master", "num_ttys"),
     ("uts", "sleep (process 9698)", "nested uts namespace", "namespace"),
     ("deleted", "ghost (process 9614)", "ghost file /var/big", "restart it"),
+    ("rlimit", "dbus-daemon (process 11990)", "rlimit 0", "CAP_SYS_RESOURCE"),
     ("ctty", "sh (process 356)", "ctty inheritance", "log out"),
   ],
 )
