@@ -121,11 +121,11 @@ def test_a_hidden_command_is_told_by_verify(cluster: Cluster) -> None:
   node = cluster.nodes[1]
   node.sh("mv /usr/bin/lxc-start /usr/bin/lxc-start.hidden")
   try:
-    problems = problems(cluster)
+    found = problems(cluster)
   finally:
     node.sh("mv /usr/bin/lxc-start.hidden /usr/bin/lxc-start")
-  assert any("lxc-start" in p and node.host_name in p for p in problems)
-  assert not any(cluster.master.host_name in p for p in problems)
+  assert any("lxc-start" in p and node.host_name in p for p in found)
+  assert not any(cluster.master.host_name in p for p in found)
 
 
 def test_plain_migrate_says_that_it_is_not_there(cluster: Cluster) -> None:
@@ -167,9 +167,9 @@ def test_a_cluster_of_the_stock_driver_goes_on(cluster: Cluster) -> None:
     other = Cluster(name, (node,))
     before = problems(other)
     lab("install")
-    problems = [p for p in problems(other) if p not in before]
+    found = [p for p in problems(other) if p not in before]
     # The one that the stock driver's default deserves.
-    assert all("sys_boot" in p for p in problems), problems
+    assert all("sys_boot" in p for p in found), found
     instance = other.instance().add()
     assert instance.status == "running"
     wait_for(lambda: "getty" in instance.inside("ps"), "the getty")
