@@ -135,7 +135,7 @@ def await_boot(node: VmNode, note: Callable[[str], None]) -> None:
     if lines:
       note(f"{node.name}: {lines[-1]}")
     check_alive(node)
-    return node.answers(seconds=2)
+    return node.answers()
 
   wait.until(
     f"sshd on {node.name}",
