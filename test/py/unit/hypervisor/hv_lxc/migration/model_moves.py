@@ -133,6 +133,9 @@ def _restore(rules: Rules, world: World, i: int) -> Iterator[Move]:
   if node.tasks == "run" and not node.criu and node.images:
     results = fire(rules, world, i, E.RESTORED, actor="worker")
     yield from _fired("restored", i, results)
+  if node.state == S.OWNER and not node.criu and not node.images:
+    results = fire(rules, world, i, E.RESTORE_FAILED, actor="worker")
+    yield from _fired("there are no images", i, results)
   has_failed = node.state in (S.RETRYING, S.DUMPED) and not node.criu
   if has_failed or (node.worker == "back" and node.state == S.IDLE):
     yield f"{NODE[i]}: the worker ends", put(world, i, worker="")

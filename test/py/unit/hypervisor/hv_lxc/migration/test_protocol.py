@@ -31,6 +31,7 @@
 import string
 
 import pytest
+import suite
 from ganeti.hypervisor.hv_lxc.migration import protocol, states
 from ganeti.hypervisor.hv_lxc.migration.protocol import TABLE, classify
 from ganeti.hypervisor.hv_lxc.migration.states import (
@@ -41,6 +42,7 @@ from ganeti.hypervisor.hv_lxc.migration.states import (
   State,
   Step,
 )
+from unit.hypervisor.hv_lxc.migration.model_text import table_text
 
 PAIRS = [(state, event) for state in State for event in Event]
 
@@ -272,3 +274,9 @@ def test_why_it_is_still_not_known(
 def test_ignoring_is_a_step_that_does_nothing() -> None:
   assert acts(states.IGNORE) == []
   assert states.IGNORE.to is None
+
+
+def test_the_design_document_has_this_very_table() -> None:
+  document = suite.ROOT / "doc/design-lxc.rst"
+  # If it has not: put in what devel/model-check --table prints.
+  assert table_text() in document.read_text(encoding="utf-8")
