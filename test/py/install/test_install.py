@@ -233,7 +233,7 @@ def test_installed_programs_run_on_their_own(
   assert (share / "3.0/ganeti" / DRIVER / "driver.py").exists()
   assert list((work / "usr").rglob("*.pyc")) == []
   pages = {p.name for p in (work / "usr/share/man/man8").iterdir()}
-  assert pages == {"ganeti-lxc-place.8", "ganeti-lxc-forget-params.8"}
+  assert pages >= {"ganeti-lxc-place.8", "ganeti-lxc-forget-params.8"}
   make("uninstall")
   assert [p for p in (work / "usr").rglob("*") if p.is_file()] == []
 
