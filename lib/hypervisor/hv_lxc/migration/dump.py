@@ -304,7 +304,7 @@ def _give_back(host: Host, name: str, story: held.Story) -> None:
   try:
     resume(host, name)
   except LxcError as err:
-    told = story.error or story.result.evidence()
+    told = story.error or story.evidence()
     raise Incomplete(
       f"Instance {name} could not be checkpointed and is not as before",
       evidence=f"{err}; the checkpoint failed since: {told}",
@@ -317,7 +317,7 @@ def _error(name: str, log: Path, story: held.Story) -> Exception:
   text = criu.read_log(log)
   found = criu.trouble(text)
   if found is None:
-    evidence, remedy = story.result.evidence(), ""
+    evidence, remedy = story.evidence(), ""
   else:
     evidence, remedy = str(found), found.remedy
   return Failed(

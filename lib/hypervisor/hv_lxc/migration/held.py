@@ -78,6 +78,12 @@ class Story:
   error: BaseException | None = None
   passed: list[str] = field(default_factory=list)
 
+  def evidence(self) -> str:
+    """As that of the result, without arguments: there are a hundred."""
+    text = f"{self.result.argv[0]} {self.result.how}"
+    said = self.result.last_line
+    return f"{text}: {said}" if said else text
+
 
 def script(work: MigrationPaths) -> Path:
   """Puts the action script where it can be executed; returns its path."""

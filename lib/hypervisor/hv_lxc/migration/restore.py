@@ -274,7 +274,7 @@ def _error(
   told = [
     str(found) if found else "",
     lxclog.first_error(paths.log_file, offset),
-    story.result.evidence(),
+    story.evidence(),
   ]
   return Failed(
     f"Instance {paths.home.name} could not be restored",
