@@ -93,12 +93,12 @@ def start(
     saved = vm_snapshot.place(lab, memory, stock, _made_by(record))
   with lock.held(f"vm-{bare.name}", progress.say):
     if not bare.is_dir():
-      vm_snapshot.drop_outdated(lab, stock, keep=None)
+      vm_snapshot.drop_outdated(lab, bare, keep=None)
       with progress.step("machines, booted once"):
         _boot(lab, memory, stock, progress)
         vm_snapshot.save(lab, bare)
     if not saved.is_dir():
-      vm_snapshot.drop_outdated(lab, stock, keep=bare)
+      vm_snapshot.drop_outdated(lab, saved, keep=bare)
       with progress.step("cluster of the machines, made once"):
         _wake(lab, memory, stock, bare, progress)
         _install(lab, driver, progress)

@@ -97,17 +97,23 @@ def place(
       vm_machine.set_up_script(anywhere, name),
     ]
   digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
-  return stock.directory / f"{_PREFIX}{digest}"
+  shape = f"{lab.node_count}x{memory}"
+  return stock.directory / f"{_PREFIX}{shape}-{digest}"
 
 
 def drop_outdated(
-  lab: LabPlan, stock: VmImage, keep: pathlib.Path | None
+  lab: LabPlan, target: pathlib.Path, keep: pathlib.Path | None
 ) -> None:
-  """Remove saved machines, unless another lab may stand on one of them."""
+  """Remove what was saved where now the target would be.
+
+  Not while another lab may stand on it, and not for labs of another shape.
+
+  """
   others = (state.load(name) for name in state.labs() if name != lab.name)
   images = {record.image for record in others if record is not None}
-  if str(stock.directory) not in images:
-    for path in stock.directory.glob(f"{_PREFIX}*"):
+  if str(target.parent) not in images:
+    shape, _, _ = target.name.rpartition("-")
+    for path in target.parent.glob(f"{shape}-*"):
       if path != keep:
         image.remove_tree(path)
 

@@ -332,7 +332,7 @@ class TestSnapshot:
   ) -> None:
     monkeypatch.setattr(plan, "STATE_ROOT", tmp_path / "run")
     stock = vm_image.VmImage(tmp_path / "image")
-    for name in ("saved-1", "saved-2"):
+    for name in ("saved-2x9-1", "saved-2x9-2", "saved-1x9-1"):
       (stock.directory / name).mkdir(parents=True)
     own, other = (
       state.State(
@@ -342,12 +342,13 @@ class TestSnapshot:
     )
     removed: list[pathlib.Path] = []
     monkeypatch.setattr(vm_snapshot.image, "remove_tree", removed.append)
-    keep = stock.directory / "saved-2"
-    vm_snapshot.drop_outdated(own.plan, stock, keep)
+    target = stock.directory / "saved-2x9-3"
+    keep = stock.directory / "saved-2x9-2"
+    vm_snapshot.drop_outdated(own.plan, target, keep)
     assert not removed
     state.forget(other.name)
-    vm_snapshot.drop_outdated(own.plan, stock, keep)
-    assert removed == [stock.directory / "saved-1"]
+    vm_snapshot.drop_outdated(own.plan, target, keep)
+    assert removed == [stock.directory / "saved-2x9-1"]
 
 
 class TestImage:
