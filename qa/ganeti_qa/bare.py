@@ -42,6 +42,10 @@ from ganeti_lab.state import State
 from . import configuration
 
 NODE_FILES = pathlib.Path(__file__).resolve().parent / "node"
+# The suite asks for an OS definition that has these; what Ganeti itself does
+# with os-image is the same with every definition.
+_OS_PARAMETERS = ("os-image", "param1", "param2")
+_OS = f"/usr/share/ganeti/os/{configuration.OS}"
 # On the first node.
 TARGET = "/root/ganeti-qa"
 
@@ -87,6 +91,9 @@ def _prepare(record: State, node: Node) -> None:
     ip address add {secondary}/24 dev {plan.BRIDGE}
     echo {renamed} {configuration.RENAMED_CLUSTER} >>/etc/hosts
     sed -i 's/-b 127.0.0.1 //' /etc/default/ganeti
+    for name in {" ".join(_OS_PARAMETERS)}; do
+      echo "$name of the QA suite" >>{_OS}/parameters.list
+    done
   """
   node.run("prepare for the suite", ["sh", "-ec", script])
 

@@ -39,6 +39,7 @@ from ganeti_lab import plan
 from ganeti_lab.plan import LabPlan
 
 RENAMED_CLUSTER = f"renamed.{plan.DOMAIN}"
+OS = "busybox"
 _RENAMED_HOST = 6
 # Room for the tests that make several at a time.
 _INSTANCES = 8
@@ -163,7 +164,7 @@ def _cluster(site: Site) -> dict[str, Any]:
 
 def _instances(site: Site) -> dict[str, Any]:
   return {
-    "os": "busybox",
+    "os": OS,
     "maxmem": "256M",
     "minmem": "128M",
     "ispec_disk_size_min": 128,
