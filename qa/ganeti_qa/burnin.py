@@ -80,8 +80,6 @@ def argv(burn: Round) -> list[str]:
     "--minmem-size=128",
     "--maxmem-size=256",
     "--vcpu-count=2",
-    "--no-ip-check",
-    "--no-name-check",
     "--no-migrate",
     f"--rename={_RENAME}",
     *burn.options,
