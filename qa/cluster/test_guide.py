@@ -116,7 +116,7 @@ def test_what_is_run_elsewhere_is_little() -> None:
   }
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 @pytest.mark.usefixtures("transfers")
 def test_guide_from_beginning_to_end(cluster: Cluster) -> None:
   for block in _BLOCKS:
