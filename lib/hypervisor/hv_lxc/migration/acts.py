@@ -42,7 +42,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import cgroup, freezer, hierarchies, record, stopping
-from ..errors import Incomplete, LxcError
+from ..errors import Incomplete, LxcError, Refused
 from ..host import Host, locked, read_optional, wait_until
 from ..partitions import Partitions
 from ..record import Phase
@@ -103,6 +103,7 @@ class NodeActs:
   ordinary_stop: Callable[[], None] = _nothing
   failure: str = field(default="")
   attempts: int = 0
+  released: bool = False
 
   def machine(self) -> Machine:
     """The protocol, with these hands."""
@@ -173,6 +174,13 @@ class NodeActs:
       stopping.kill(self.host, self.name)
       stopping.clean_up(self.host, self.storage, self.name)
 
+  def _take_away(self) -> None:
+    with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
+      # A start may have been under way when the question came.
+      if self.lives(self.name):
+        raise Refused(f"Instance {self.name} runs on this node")
+      stopping.clean_up(self.host, self.storage, self.name)
+
   def _finish(self) -> None:
     """Completes a restore whose process was killed after the decision."""
     if not wait_until(lambda: not _criu(self.host, self.name), _CRIU_END_S):
@@ -193,6 +201,7 @@ class NodeActs:
     """Maps, mounts, restores; then, or if it fails, what the table says."""
     machine = self.machine()
     self.attempts += 1
+    self.released = False
     try:
       with (
         working(self.host, self.name),
@@ -202,6 +211,10 @@ class NodeActs:
     except LxcError as err:
       _log.warning("Migration of %s: %s", self.name, err)
       self.failure = str(err)
+      if self.released:
+        # It may have run and written: the images are not the guest now.
+        machine.fire(Event.RESTORE_LOST)
+        raise
       if self.attempts >= _ATTEMPTS:
         raise
       fired = machine.fire(Event.RESTORE_FAILED)
@@ -220,8 +233,12 @@ class NodeActs:
       self.host,
       self.storage,
       request,
-      before_release=lambda: _allowed(machine),
+      before_release=lambda: self._allow(machine),
     )
+
+  def _allow(self, machine: Machine) -> None:
+    machine.fire(Event.POST_RESTORE)
+    self.released = True
 
   def _hand(self, act: Act) -> Callable[[], None]:
     return {
@@ -231,6 +248,7 @@ class NodeActs:
       Act.FREEZE: self._freeze,
       Act.KILL_TASKS: self._kill_tasks,
       Act.RESUME_GUEST: self._resume_guest,
+      Act.TAKE_AWAY: self._take_away,
       Act.RELEASE_DISKS: self._release_disks,
       Act.KILL_AND_UNMOUNT: self._kill_and_unmount,
       # CRIU goes on when the function that it waits for returns.
@@ -242,10 +260,6 @@ class NodeActs:
       Act.PLAIN_START: self.plain_start,
       Act.ORDINARY_STOP: self.ordinary_stop,
     }[act]
-
-
-def _allowed(machine: Machine) -> None:
-  machine.fire(Event.POST_RESTORE)
 
 
 @contextlib.contextmanager

@@ -178,9 +178,9 @@ def lists_as_running(state: State, *, lives: bool) -> bool:
   """
   if state in (State.GONE, State.EXPECTING, State.READY, State.OWNER):
     return False
-  if state in (State.IDLE, State.OFFERED, State.RESUMED):
+  if state in (State.IDLE, State.OFFERED, State.RESUMED, State.RELEASED):
     return lives
-  return state not in (State.CLOSED, State.RELEASED)
+  return state != State.CLOSED
 
 
 def holds_token(state: State) -> bool:

@@ -97,6 +97,7 @@ class Event(enum.StrEnum):
   POST_RESTORE = "all tasks are there, none has run"
   RESTORED = "CRIU is done, the guest runs"
   RESTORE_FAILED = "the restore failed before any task ran"
+  RESTORE_LOST = "the restore failed, and tasks may have run"
   # Messages to the node that the instance comes to.
   IMAGES_IN = "all images have arrived, digests agree"
   GRANT = "message GRANT"
@@ -127,6 +128,7 @@ class Act(enum.StrEnum):
   RESUME_GUEST = "thaw, unlock the network: the guest goes on as before"
   RELEASE_DISKS = "unmount, unmap, flush"
   KILL_AND_UNMOUNT = "kill every task, then unmount, unmap, flush"
+  TAKE_AWAY = "unmount what an ended guest has left; fails if one lives"
   ALLOW_RESUME = "let CRIU go on from its post-restore stage"
   FINISH = "wait for the CRIU that may still be at work; network, limits"
   DISCARD_IMAGES = "wipe the images"

@@ -91,7 +91,7 @@ _GANETI = (
       # The guest ended here (a live one is ACCEPT_LIVE).
       S.RESUMED,
       Step(
-        before=(A.STOP_WORKER, A.KILL_AND_UNMOUNT, A.DISCARD_IMAGES),
+        before=(A.STOP_WORKER, A.TAKE_AWAY, A.DISCARD_IMAGES),
         to=S.EXPECTING,
         after=(A.START_RECEIVER,),
         fresh=True,
@@ -271,6 +271,15 @@ _OUTCOMES = (
     (S.RESUMED, Step(after=(A.DISCARD_IMAGES, A.SEND_RESUMED))),
   )
   | row(
+    E.RESTORE_LOST,
+    IGNORE,
+    (
+      S.RESUMING,
+      Step(to=S.IDLE, after=(A.KILL_AND_UNMOUNT, A.DISCARD_IMAGES)),
+    ),
+    (S.RESUMED, say(A.KILL_AND_UNMOUNT, A.DISCARD_IMAGES)),
+  )
+  | row(
     E.RESTORE_FAILED,
     IGNORE,
     (S.DUMPED, Step(before=(A.KILL_AND_UNMOUNT,))),
@@ -330,7 +339,7 @@ _MESSAGES = (
     (
       S.RESUMED,
       Step(
-        before=(A.KILL_AND_UNMOUNT,),
+        before=(A.TAKE_AWAY,),
         to=S.RELEASED,
         after=(A.SEND_RELEASED, A.DISCARD_IMAGES),
       ),
@@ -353,7 +362,7 @@ _MESSAGES = (
     ((S.DUMPING, S.DUMPED, S.HANDING, S.RESUMING), say(A.SEND_OWNER)),
     ((S.OWNER, S.RETRYING), say(A.SEND_OWNER)),
     # A guest that ended has left its file system mounted.
-    (S.RESUMED, Step(before=(A.KILL_AND_UNMOUNT,), after=(A.SEND_FORGOT,))),
+    (S.RESUMED, Step(before=(A.TAKE_AWAY,), after=(A.SEND_FORGOT,))),
   )
   | row(
     E.ASKED_OTHER,

@@ -266,6 +266,7 @@ SETTINGS: dict[Act, dict[str, object]] = {
   A.KILL_TASKS: {"tasks": ""},
   A.RELEASE_DISKS: {"mounted": False},
   A.KILL_AND_UNMOUNT: {"tasks": "", "mounted": False, "criu": ""},
+  A.TAKE_AWAY: {"mounted": False},
   A.ORDINARY_STOP: {"tasks": "", "mounted": False, "criu": ""},
   A.ALLOW_RESUME: {"criu": "resuming"},
   A.DISCARD_IMAGES: {"images": ""},

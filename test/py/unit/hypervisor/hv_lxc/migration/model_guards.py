@@ -256,10 +256,6 @@ GUARDS: dict[str, tuple[Callable[[Rules], Rules], tuple[int, int, int]]] = {
     instead(S.READY, E.ASKED, Step(after=(A.SEND_CLOSED,))),
     (0, 0, 1),
   ),
-  "an abort that discards images is recorded": (
-    unwritten(S.READY, E.DST_ABORT),
-    (0, 0, 1),
-  ),
   "the token's return is recorded first": (
     early(S.OWNER, E.DST_ABORT, A.SEND_CLOSED),
     (1, 0, 1),
@@ -277,5 +273,17 @@ GUARDS: dict[str, tuple[Callable[[Rules], Rules], tuple[int, int, int]]] = {
   "a start asks after the commit, or asks all": (
     lambda rules: not_asking_all(unasked(S.GONE, E.START)(rules)),
     (0, 1, 1),
+  ),
+  "a restore that may have run is not tried again": (
+    lambda rules: instead(
+      S.RESUMED, E.RESTORE_LOST, rules.table[S.RESUMED, E.RESTORE_FAILED]
+    )(rules),
+    (1, 0, 1),
+  ),
+  "nor on the source": (
+    lambda rules: instead(
+      S.RESUMING, E.RESTORE_LOST, rules.table[S.RESUMING, E.RESTORE_FAILED]
+    )(rules),
+    (1, 0, 1),
   ),
 }

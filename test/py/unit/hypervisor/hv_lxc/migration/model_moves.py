@@ -231,7 +231,9 @@ def _criu_dies(rules: Rules, world: World, i: int) -> Iterator[Move]:
   for result in fire(rules, dead, i, E.RESTORE_FAILED, actor="worker"):
     yield f"{label}, worker sees it [{result.result}]", result.world
   if node.criu == "resuming":
-    yield f"{label}, tasks run", kill_criu(world, i)
+    ran = kill_criu(world, i)._replace(excused=True)
+    for result in fire(rules, ran, i, E.RESTORE_LOST, actor="worker"):
+      yield f"{label}, tasks run [{result.result}]", result.world
 
 
 def nodes_come_and_go(world: World) -> Iterator[Move]:

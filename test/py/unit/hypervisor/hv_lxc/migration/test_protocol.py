@@ -173,7 +173,7 @@ def test_lists(state: State) -> None:
     State.RESUMING,
     State.RETRYING,
   }
-  live = dead | {State.IDLE, State.OFFERED, State.RESUMED}
+  live = dead | {State.IDLE, State.OFFERED, State.RESUMED, State.RELEASED}
   assert protocol.lists_as_running(state, lives=False) == (state in dead)
   assert protocol.lists_as_running(state, lives=True) == (state in live)
 
