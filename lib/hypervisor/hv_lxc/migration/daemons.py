@@ -38,13 +38,16 @@ when there is none left to wait for.
 
 import contextlib
 import fcntl
+import functools
 import os
+import signal
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import Incomplete, LxcError, Refused
-from ..host import Host, make_directory, wait_until
+from ..host import Host, make_directory, read_optional, wait_until
 from . import journal, tls
 
 _PYTHON = "/usr/bin/python3"
@@ -87,6 +90,9 @@ def log(host: Host, name: str) -> Path:
 def start_receiver(host: Host, address: str, port: int) -> None:
   """Starts the target's process unless it lives; it listens by then.
 
+  One that runs older code, from before the package was upgraded, is
+  replaced.  Ganeti's locks see to it that it restores nothing just now.
+
   @raise Refused: the port is taken, or the address is none of this node's
   @raise Failed: it cannot be started
 
@@ -95,10 +101,13 @@ def start_receiver(host: Host, address: str, port: int) -> None:
   make_directory(host.layout.log_dir, 0o750)
   with receiver_mutex(host):
     lock = try_lock(host.layout.receiver_lock)
-    if lock is None:
+    if lock is None and _receiver(host)[1] == code_stamp():
       return
-    with contextlib.closing(tls.listen(address, port)) as listening:
-      try:
+    if lock is None:
+      lock = _replace_receiver(host)
+    try:
+      note_receiver(lock, 0)
+      with contextlib.closing(tls.listen(address, port)) as listening:
         host.spawn(
           [
             _PYTHON,
@@ -109,8 +118,53 @@ def start_receiver(host: Host, address: str, port: int) -> None:
           log=host.layout.receiver_log,
           pass_fds=[listening.fileno(), lock],
         )
-      finally:
-        os.close(lock)
+    finally:
+      os.close(lock)
+
+
+def note_receiver(lock: int, pid: int) -> None:
+  """Writes into the lock's file whose it is; 0 for one that begins."""
+  os.ftruncate(lock, 0)
+  os.pwrite(lock, f"{pid} {code_stamp()}\n".encode("ascii"), 0)
+
+
+def _receiver(host: Host) -> tuple[int, str]:
+  """The process that listens, and the code that it runs."""
+  text = read_optional(host.layout.receiver_lock) or ""
+  pid, _, stamp = text.strip().partition(" ")
+  return (int(pid), stamp) if pid.isdigit() else (0, "")
+
+
+def _replace_receiver(host: Host) -> int:
+  """Ends the process that listens; returns the lock, which we have now."""
+  taken: list[int] = []
+
+  def free() -> bool:
+    fd = try_lock(host.layout.receiver_lock)
+    if fd is not None:
+      taken.append(fd)
+      return True
+    pid, _ = _receiver(host)
+    if pid:
+      with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return False
+
+  if not wait_until(free, _MUTEX_S):
+    raise Incomplete(
+      "A process of an older release listens for migrations and does not end",
+      evidence=f"process {_receiver(host)[0]}",
+      remedy="repeat this",
+    )
+  return taken[0]
+
+
+@functools.cache
+def code_stamp() -> str:
+  """Changes whenever this package does on the disk."""
+  found = sorted(Path(__file__).parent.glob("*.py"))
+  seen = [(path.name, path.stat().st_mtime_ns) for path in found]
+  return f"{zlib.crc32(repr(seen).encode()):08x}"
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 
 from .. import cgroup, hierarchies
@@ -59,6 +60,9 @@ _log = logging.getLogger(__name__)
 
 # How often it looks whether anybody is still to be waited for.
 _LOOK_S = 5.0
+# How long it waits for those who may ask, once the guest's place is decided.
+_LONGEST_S = 900.0
+_UNDECIDED = frozenset({State.EXPECTING, State.READY, State.OWNER})
 # What is always left free in the file system of the images.
 _RESERVE_BYTES = 64 << 20
 
@@ -74,39 +78,52 @@ def serve(
     certificate=certificate,
     find_secret=lambda migration: find_secret(host, migration),
   ) as listener:
+    heard = time.monotonic()
     while True:
       try:
         channel = listener.accept(_LOOK_S)
       except NoAnswer:
         threads = [thread for thread in threads if thread.is_alive()]
-        if not threads and _ends(host, lock):
+        is_late = time.monotonic() - heard > _LONGEST_S
+        if not threads and _ends(host, lock, is_late=is_late):
           return
         continue
+      heard = time.monotonic()
       thread = threading.Thread(target=_serve, args=(host, storage, channel))
       thread.start()
       threads.append(thread)
 
 
-def _ends(host: Host, lock: int) -> bool:
+def _ends(host: Host, lock: int, *, is_late: bool) -> bool:
   """Whether this process is to end; it has no lock then."""
-  if is_needed(host):
+  if is_needed(host, is_late=is_late):
     return False
   with daemons.receiver_mutex(host):
     # Whoever wrote a journal since then looks for the lock's holder next.
-    if is_needed(host):
+    if is_needed(host, is_late=is_late):
       return False
     os.close(lock)
     return True
 
 
-def is_needed(host: Host) -> bool:
-  """Whether a source may have something to ask this node."""
-  return any(_is_awaited(host, listed) for listed in journal.load_all(host))
+def is_needed(host: Host, *, is_late: bool = False) -> bool:
+  """Whether a source may have something to ask this node.
+
+  @param is_late: nobody has asked for long; whoever may, but need not, is
+      served by a process that "gnt-cluster verify" starts again
+
+  """
+  return any(
+    _is_awaited(host, listed, is_late=is_late)
+    for listed in journal.load_all(host)
+  )
 
 
-def _is_awaited(host: Host, listed: Listed) -> bool:
+def _is_awaited(host: Host, listed: Listed, *, is_late: bool) -> bool:
   found = listed.journal
   if found is None or found.role is not Role.TARGET:
+    return False
+  if is_late and found.state not in _UNDECIDED:
     return False
   if found.state is State.RELEASED:
     return not found.agreed

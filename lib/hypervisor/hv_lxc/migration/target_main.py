@@ -46,11 +46,15 @@ _FORMAT = "%(asctime)s %(process)d %(levelname)s %(message)s"
 def main(argv: list[str]) -> int:
   """Serves until no source is to be waited for."""
   from ganeti.hypervisor.hv_lxc import driver, partitions  # noqa: PLC0415
-  from ganeti.hypervisor.hv_lxc.migration import target  # noqa: PLC0415
+  from ganeti.hypervisor.hv_lxc.migration import (  # noqa: PLC0415
+    daemons,
+    target,
+  )
 
   number, lock = int(argv[1]), int(argv[2])
   for descriptor in (number, lock):
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - os has it so
+  daemons.note_receiver(lock, os.getpid())
   listening = socket.socket(fileno=number)
   listening.setblocking(False)  # noqa: FBT003 - socket has it so
   target.serve(driver.local_host(), partitions.Kpartx(), listening, lock)
