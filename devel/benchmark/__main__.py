@@ -47,7 +47,7 @@ from typing import Any
 import ganeti.server.noded  # noqa: F401
 from ganeti import constants
 
-from . import adding, imports, instance, lifecycle, listing
+from . import adding, imports, instance, lifecycle, listing, transfer
 from .figures import Figure
 
 _SCRATCH = "/var/tmp"
@@ -102,6 +102,7 @@ def _measure(options: argparse.Namespace, scratch: Path) -> list[Figure]:
     "lifecycle": lifecycle_of_one,
     "listing": lambda: listing.measure(scratch, rounds, _progress),
     "imports": lambda: imports.measure(scratch, rounds, _progress),
+    "transfer": lambda: transfer.measure(scratch, rounds, _progress),
     "adding": lambda: adding.measure(options.adds, _progress),
   }
   wanted = options.only or list(parts)

@@ -65,6 +65,10 @@ AREAS = ("files", "images")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ZEROS = bytes(CHUNK)
+# Written at once: what was just read is still in the processor's cache, and
+# the kernel takes small pieces of memory for it. With 1 MiB the same write
+# took four times the processor time (ext4, Linux 6.18).
+_PIECE = 64 << 10
 
 
 def clear(home: Path) -> None:
@@ -185,14 +189,15 @@ class Intake:
     if gap < 0:
       raise ProtocolError(f"Part of {incoming.begin.name} came again")
     self._count(gap + len(data))
-    incoming.crc = zlib.crc32(data, _zeros(incoming.crc, gap))
     fd = self._file(incoming)
-    incoming.position = offset + len(data)
+    crc = _zeros(incoming.crc, gap)
     left = memoryview(data)
     while left:
-      count = os.pwrite(fd, left, offset)
+      count = os.pwrite(fd, left[:_PIECE], offset)
+      crc = zlib.crc32(left[:count], crc)
       offset += count
       left = left[count:]
+    incoming.crc, incoming.position = crc, offset
 
   def _end(self, end: End) -> None:
     incoming = self._known(end.number)
