@@ -62,8 +62,7 @@ from ..errors import Failed
 
 VERSION = 1
 MAX_TEXT = 2000
-# Sizes and their sums stay numbers that any reader of JSON takes as they
-# are (RFC 8259, section 6).
+# Any reader of JSON takes such numbers as they are (RFC 8259, section 6).
 MAX_SIZE = 1 << 52
 # Also more than a portion of a file has bytes.
 MAX_FILES = 1 << 24
@@ -176,9 +175,6 @@ def _checks(kind: type[Message]) -> tuple[tuple[str, Check], ...]:
   return _CHECKS[kind.code]
 
 
-# The beginning
-
-
 @dataclass(frozen=True, slots=True)
 class Challenge(Message):
   """Each connection is another one; nonces are 256 bits from the kernel."""
@@ -211,9 +207,6 @@ class Denied(Message):
   """No such migration here, or the proof is wrong: it is not told which."""
 
   code: ClassVar[int] = 4
-
-
-# Files
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,10 +271,9 @@ class Anew(Message):
 class End(Message):
   """The file is complete.
 
-  TLS authenticates every byte on its way (AES-GCM or ChaCha20-Poly1305);
-  the checksum is against mistakes at its ends.  With SHA-256 in its place
-  the transfer took 1.4 times the processor time on a processor that has
-  instructions for it.
+  TLS authenticates every byte on its way; the checksum is against mistakes
+  at its ends.  SHA-256 in its place cost 1.4 times the processor time of
+  the whole transfer, with a processor that has instructions for it.
 
   """
 
@@ -313,9 +305,6 @@ class ImagesDone(Message):
   files: Number
   size: Size
   sha256: Hex
-
-
-# Who may run the instance
 
 
 @dataclass(frozen=True, slots=True)
