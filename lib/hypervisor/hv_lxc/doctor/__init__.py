@@ -29,10 +29,23 @@
 
 """What an administrator asks of a node and of a guest on it.
 
-guest.py         A guest as live migration sees it: values, no I/O
-reading.py       A guest, read from /proc without disturbing it
-filerules.py     Which open files CRIU cannot save, and why
-mountrules.py    Which mounts CRIU cannot make again, and why
-abilities.py     What this node's kernel and CRIU can do
+What keeps a guest from moving (C{blockers} has the rules of processes):
+
+  guest.py         A guest as live migration sees it: values, no I/O
+  reading.py       A guest, read from /proc without disturbing it
+  filerules.py     Which open files CRIU cannot save, and why
+  mountrules.py    Which mounts CRIU cannot make again, and why
+  abilities.py     What this node's kernel and CRIU can do
+  facts.py         What has to be alike on two nodes, and what differs
+  livecheck.py     Whether a node can take part in live migrations
+
+What is told to people and programs:
+
+  output.py        What the doctor found, as a table and as JSON
+  program.py       The program ganeti-lxc-doctor
+  figures.py       Figures of the instances on this node
+  exposition.py    The text format of Prometheus
+  counters.py      What the driver counts over the life of a node
+  metrics.py       The program ganeti-lxc-metrics
 
 """
