@@ -155,7 +155,7 @@ def _round(
   steps = Steps(burn.name, since=time.monotonic())
   last = ""
   with (
-    log.open("a", encoding="utf-8") as stream,
+    log.open("a", buffering=1, encoding="utf-8") as stream,
     subprocess.Popen(
       master.argv(argv(burn)),
       stdin=subprocess.DEVNULL,
