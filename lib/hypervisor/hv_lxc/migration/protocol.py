@@ -128,6 +128,8 @@ def classify(
     return _classify_accept(
       state, is_current=is_current, is_over=is_over, lives=lives
     )
+  if event == Event.STOPPED and lives:
+    return None
   if event in (Event.ASKED, Event.ASKED_ALL) and lives:
     return Event.ASKED_LIVE
   if is_current or event in _OF_NONE:

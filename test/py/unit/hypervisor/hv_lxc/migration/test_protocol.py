@@ -230,6 +230,8 @@ def test_who_must_be_looked_after(
     ("ASKED", "CLOSED", "", "ASKED_OTHER"),
     ("ASKED", "READY", "is_over has_never_run", "ASKED_CLOSED"),
     ("ASKED", "READY", "is_over has_never_run lives", "ASKED_LIVE"),
+    ("STOPPED", "RESUMED", "is_current", "STOPPED"),
+    ("STOPPED", "RESUMED", "is_current lives", None),
     ("ASKED_ALL", "READY", "", "ASKED_ALL"),
     ("ASKED_ALL", "IDLE", "lives", "ASKED_LIVE"),
     ("OFFER", "IDLE", "", "OFFER"),
