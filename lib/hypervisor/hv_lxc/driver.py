@@ -138,6 +138,7 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
       self._storage,
       request.name,
       lambda: starting.start(self._host, self._storage, request),
+      port=_port_to_ask(instance),
     )
 
   @as_hypervisor_error
@@ -341,6 +342,19 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
     except OSError:
       logging.exception("Cannot reset the node by sysrq")
       local_host().run(["reboot", "-n", "-f"])
+
+
+def _port_to_ask(instance: Any) -> int:
+  """Where other nodes are asked before an instance is booted, 0 for none.
+
+  Ganeti can be told to start it on a third node while a migration between
+  two others is not settled, if its disks can be reached from there.
+
+  """
+  kinds = {disk.dev_type for disk in instance.disks_info}
+  if not kinds & (constants.DTS_EXT_MIRROR | {constants.DT_SHARED_FILE}):
+    return 0
+  return params.parse_migration(instance.hvparams).port
 
 
 def _info(usage: Usage) -> InstanceInfo:

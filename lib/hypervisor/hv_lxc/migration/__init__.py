@@ -29,6 +29,21 @@
 
 """Live migration: a running guest goes to another node.
 
+The story:
+
+  calls.py       What Ganeti calls, in its own order
+  preflight.py   What can be known before anything is changed
+  source.py      The process on the node that the guest leaves
+  target.py      The process on the node that it comes to
+  source_main.py target_main.py  Their programs
+  daemons.py     How these processes are started, and which there are
+  acts.py        The hands of the protocol on a node
+  taking_life.py Kills a guest's processes while they are stopped
+  peer.py        The question who has the token
+  listing.py     Which instances a node shows to Ganeti meanwhile
+  task.py        What a node needs to know to play its part
+  progress.py    How far it is, for whoever asks
+
 What may happen, and what follows; no I/O:
 
   states.py      The words of the protocol: states, events, acts, steps
@@ -44,13 +59,14 @@ The executor:
 
 Between the nodes:
 
-  connecting.py  The source's way to the target
+  connecting.py  The ways to the target
   listener.py    Where the target waits for it
   handshake.py   How a connection begins, on both sides
   auth.py        Both sides prove that they know a migration's secret
   tls.py         The encrypted connection, pinned to the node certificate
   channel.py     The connection, for messages
   messages.py    What the two nodes of a migration say to each other
+  message_fields.py  What their fields can be
   wire.py        Frames: how messages between the two nodes are written
   waiting.py     Waits that another thread can end
   stream.py      Sends files, also while they are written

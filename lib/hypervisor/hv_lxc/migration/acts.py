@@ -91,6 +91,8 @@ class NodeActs:
   @ivar send: to the other node; nothing is sent without it (the other one
       asks again by itself)
   @ivar plain_start: Ganeti's own start; stop likewise
+  @ivar port: where other nodes listen that may have the instance; 0 if its
+      disks are of a kind that no third node can have
   @ivar failure: why a restore failed, which the other node is told
 
   """
@@ -101,6 +103,7 @@ class NodeActs:
   send: Callable[[Message], None] | None = None
   plain_start: Callable[[], None] = _nothing
   ordinary_stop: Callable[[], None] = _nothing
+  port: int = 0
   failure: str = field(default="")
   attempts: int = 0
   released: bool = False
@@ -125,7 +128,9 @@ class NodeActs:
 
   def ask_everybody(self, name: str) -> list[Event]:
     """What the other nodes say to this one's booting the instance."""
-    return peer.ask_everybody(self.host, name)
+    if not self.port:
+      return []
+    return peer.ask_everybody(self.host, name, self.port)
 
   def lives(self, name: str) -> bool:
     """Whether a process of the instance lives on this node."""

@@ -46,25 +46,23 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .. import blockers, cgroup, hierarchies, record, report, versions
-from ..command import SEARCH_PATH
-from ..doctor import abilities, facts, reading
+from .. import cgroup, hierarchies, report
+from ..doctor import facts
 from ..errors import LxcError, Refused
-from ..host import Host, make_directory
+from ..host import Host
 from ..model import DiskSpec
-from ..node import Node
 from ..partitions import Partitions
-from . import journal, peer, progress, task
+from . import journal, peer, preflight, progress, task
 from .acts import NodeActs
 from .auth import Secret
 from .journal import Journal
-from .states import Event, State
+from .machine import Refusal
+from .protocol import HELD_ELSEWHERE
+from .states import Event, Reason, State
 from .task import Task
 
 _INFO_VERSION = 1
 _MIB = 1 << 20
-# Images besides memory: descriptors, sockets, tmpfs of a small guest.
-_IMAGES_EXTRA = 64 * _MIB
 _NAMED = 3
 _HANDED = (State.HANDING, State.HANDING_COLD)
 _UNDER_WAY = (State.DUMPING, State.DUMPED, *_HANDED)
@@ -126,10 +124,10 @@ def offer(host: Host, storage: Partitions, name: str, instance: str) -> str:
       f"Instance {name} does not run on this node",
       remedy=f"use gnt-instance failover {name}",
     )
-  node = _node(host)
-  _check_criu(host)
-  _check_disks(host, name)
-  _check_processes(host, node, name)
+  node = preflight.node_of(host)
+  preflight.check_criu(host)
+  preflight.check_disks(host, name)
+  preflight.check_processes(host, node, name)
   made = Journal(
     name=name,
     uuid=instance,
@@ -146,80 +144,10 @@ def offer(host: Host, storage: Partitions, name: str, instance: str) -> str:
     name=name,
     uuid=instance,
     facts=facts.to_text(facts.of_node(node)),
-    room=room(host, name),
+    room=preflight.room(host, name),
   )
-  check_room(host, info.room, name)
+  preflight.check_room(host, info.room, name)
   return info.to_text()
-
-
-def _node(host: Host) -> Node:
-  return Node(host=host, search_path=SEARCH_PATH)
-
-
-def _check_criu(host: Host) -> None:
-  if not versions.criu_version(host):
-    raise Refused(
-      "This node has no CRIU, which moves running guests",
-      remedy="install the package criu on both nodes, or use gnt-instance"
-      " failover",
-    )
-
-
-def _check_disks(host: Host, name: str) -> None:
-  noted = record.load_or_none(host, host.layout.instance(name))
-  if noted is None:
-    raise Refused(
-      f"Instance {name} cannot be migrated: it has no runtime record",
-      remedy="restart it with gnt-instance reboot --type=hard",
-    )
-  for disk in noted.disks:
-    if not disk.mount_point:
-      raise Refused(
-        f"Instance {name} cannot be migrated live: its disk {disk.index} is"
-        " a block device in the guest, whose number differs between nodes",
-        remedy="give the disk a file system, or use gnt-instance failover",
-      )
-
-
-def _check_processes(host: Host, node: Node, name: str) -> None:
-  guest = reading.read_guest(host, name)
-  found = blockers.find_blockers(guest, abilities.of_node(node))
-  if not found:
-    return
-  told = [str(blocker) for blocker in found[:_NAMED]]
-  if len(found) > _NAMED:
-    told.append(f"and {len(found) - _NAMED} more")
-  raise Refused(
-    f"Instance {name} cannot be migrated live",
-    evidence="; ".join(told),
-    remedy=f"ganeti-lxc-doctor {name} on its node tells all; gnt-instance"
-    " failover moves it with a restart",
-  )
-
-
-def room(host: Host, name: str) -> int:
-  """Bytes that an instance's images may take at the most."""
-  used = report.memory_used(host, name)
-  return used + _IMAGES_EXTRA
-
-
-def check_room(host: Host, needed: int, name: str) -> None:
-  """Whether the images can be kept on this node.
-
-  @raise Refused: they cannot
-
-  """
-  make_directory(host.layout.migrations)
-  space = os.statvfs(host.layout.migrations)
-  free = space.f_bavail * space.f_frsize
-  if free < needed:
-    raise Refused(
-      f"Instance {name} cannot be migrated: there is no room for its memory"
-      " on a node",
-      evidence=f"{needed // _MIB} MiB may be needed below"
-      f" {host.layout.migrations}, {free // _MIB} MiB are free",
-      remedy="make room in that file system",
-    )
 
 
 def accept(host: Host, storage: Partitions, info: Info, part: Task) -> None:
@@ -229,8 +157,8 @@ def accept(host: Host, storage: Partitions, info: Info, part: Task) -> None:
 
   """
   name = info.name
-  _check_criu(host)
-  here = facts.of_node(_node(host))
+  preflight.check_criu(host)
+  here = facts.of_node(preflight.node_of(host))
   unlike = facts.differences(facts.from_text(info.facts), here)
   if unlike:
     raise Refused(
@@ -238,7 +166,7 @@ def accept(host: Host, storage: Partitions, info: Info, part: Task) -> None:
       evidence="; ".join(str(problem) for problem in unlike[:_NAMED]),
       remedy="use gnt-instance failover",
     )
-  check_room(host, info.room, name)
+  preflight.check_room(host, info.room, name)
   paths = host.layout.migration(name)
   journal.make_home(paths)
   task.save(paths, part)
@@ -265,7 +193,7 @@ def migrate(host: Host, storage: Partitions, name: str, part: Task) -> None:
   acts = NodeActs(host=host, storage=storage, name=name)
   machine = acts.machine()
   paths = host.layout.migration(name)
-  check_room(host, room(host, name), name)
+  preflight.check_room(host, preflight.room(host, name), name)
   task.save(paths, part)
   progress.save(paths, progress.Progress(phase="starting"))
   machine.amend(
@@ -356,18 +284,33 @@ def finalize_target(
 
 
 def start(
-  host: Host, storage: Partitions, name: str, plain: Callable[[], None]
+  host: Host,
+  storage: Partitions,
+  name: str,
+  plain: Callable[[], None],
+  *,
+  port: int = 0,
 ) -> None:
   """StartInstance, of an instance that may be somewhere between two nodes.
 
-  @raise Refused: it runs, or may run, on the other node
+  @param port: migration_port if its disks can be on any node, else 0
+  @raise Refused: it runs, or may run, on another node
 
   """
   if not known(host, name):
+    _check_nowhere_else(host, name, port)
     plain()
     return
-  acts = NodeActs(host=host, storage=storage, name=name, plain_start=plain)
+  acts = NodeActs(
+    host=host, storage=storage, name=name, plain_start=plain, port=port
+  )
   acts.machine().fire(Event.START)
+
+
+def _check_nowhere_else(host: Host, name: str, port: int) -> None:
+  answers = peer.ask_everybody(host, name, port) if port else []
+  if any(answer in HELD_ELSEWHERE for answer in answers):
+    raise Refusal(Reason.RUNS_ELSEWHERE, Journal(name=name))
 
 
 def stop(

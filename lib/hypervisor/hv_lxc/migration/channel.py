@@ -58,8 +58,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ..errors import Failed, LxcError
+from .message_fields import MAX_TEXT
 from .messages import (
-  MAX_TEXT,
   Data,
   Message,
   Packed,
@@ -97,7 +97,8 @@ class Channel:
   """An authenticated connection.
 
   @ivar peer: the other node's address, for people
-  @ivar migration: which migration it belongs to
+  @ivar migration: which migration it belongs to, or ""
+  @ivar booting: of which instance the other node asks, or ""
 
   """
 
@@ -106,11 +107,13 @@ class Channel:
     connection: ssl.SSLSocket,
     *,
     peer: str,
-    migration: str,
+    migration: str = "",
+    booting: str = "",
     accepts: Iterable[type[Message]],
   ):
     self.peer = peer
     self.migration = migration
+    self.booting = booting
     self._connection = connection
     self._parser = Parser(accepts)
     self._inbox: collections.deque[Message] = collections.deque()

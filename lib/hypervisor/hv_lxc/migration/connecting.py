@@ -28,11 +28,13 @@
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
 
-"""The source's way to the target."""
+"""The ways to the target: of the source, and of whoever asks."""
 
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import LxcError
 from . import handshake, tls
@@ -58,16 +60,64 @@ def connect(
   @raise LxcError: see channel.py
 
   """
-  deadline = time.monotonic() + timeout_s
-  identity = tls.Identity.read(certificate)
+
+  def begin(link: ssl.SSLSocket, identity: tls.Identity) -> handshake.Waiting:
+    return handshake.as_source(link, identity, secret, migration)
+
+  where = _Where(address, port, certificate, timeout_s)
+  return Channel(
+    _open(where, begin),
+    peer=tls.shown(address, port),
+    migration=migration,
+    accepts=FROM_TARGET,
+  )
+
+
+def ask(
+  address: str,
+  port: int,
+  *,
+  certificate: Path,
+  name: str,
+  timeout_s: float = handshake.LIMIT_S,
+) -> Channel:
+  """A connection on which the other node says whether it has an instance.
+
+  @raise LxcError: see channel.py
+
+  """
+
+  def begin(link: ssl.SSLSocket, identity: tls.Identity) -> handshake.Waiting:
+    return handshake.as_asker(link, identity, name)
+
+  where = _Where(address, port, certificate, timeout_s)
+  return Channel(
+    _open(where, begin),
+    peer=tls.shown(address, port),
+    accepts=FROM_TARGET,
+  )
+
+
+class _Where(NamedTuple):
+  address: str
+  port: int
+  certificate: Path
+  timeout_s: float
+
+
+def _open(
+  where: _Where,
+  begin: Callable[[ssl.SSLSocket, tls.Identity], handshake.Waiting],
+) -> ssl.SSLSocket:
+  deadline = time.monotonic() + where.timeout_s
+  identity = tls.Identity.read(where.certificate)
   context = identity.context(is_server=False)
-  plain = tls.connect(address, port, timeout_s)
+  plain = tls.connect(where.address, where.port, where.timeout_s)
   plain.settimeout(0)
-  peer = tls.shown(address, port)
+  peer = tls.shown(where.address, where.port)
   connection = tls.wrap(context, plain, is_server=False)
-  steps = handshake.as_source(connection, identity, secret, migration)
   try:
-    _drive(steps, connection, deadline)
+    _drive(begin(connection, identity), connection, deadline)
   except BaseException as err:
     connection.close()
     if isinstance(err, LxcError):
@@ -79,9 +129,7 @@ def connect(
         remedy="see whether the migration's process there is alive",
       ) from err
     raise
-  return Channel(
-    connection, peer=peer, migration=migration, accepts=FROM_TARGET
-  )
+  return connection
 
 
 def _drive(

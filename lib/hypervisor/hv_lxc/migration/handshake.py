@@ -47,6 +47,7 @@ from . import tls
 from .auth import Dialogue, Role, Secret, nonce
 from .messages import (
   VERSION,
+  Booting,
   Challenge,
   Denied,
   Hello,
@@ -113,10 +114,27 @@ def as_source(
     )
 
 
+def as_asker(
+  connection: ssl.SSLSocket, identity: tls.Identity, name: str
+) -> Waiting:
+  """The side of a node that is about to boot an instance.
+
+  @raise Failed: the other side has another certificate
+  @raise ProtocolError: it speaks something else
+  @raise OSError: the connection is lost
+
+  """
+  yield from _secure(connection, identity)
+  challenge = yield from _one(connection, Challenge)
+  if challenge.version != VERSION:
+    raise _other_version(challenge.version)
+  yield from _say(connection, Booting(name))
+
+
 def as_target(
   connection: ssl.SSLSocket, identity: tls.Identity, find_secret: FindSecret
-) -> Generator[int, None, str]:
-  """The target's side; returns which migration the source comes for.
+) -> Generator[int, None, Hello | Booting]:
+  """The target's side; returns what the other side comes for.
 
   @raise Failed: the other side may not talk to us
   @raise ProtocolError: it speaks something else
@@ -126,7 +144,11 @@ def as_target(
   yield from _secure(connection, identity)
   mine = nonce()
   yield from _say(connection, Challenge(VERSION, mine))
-  hello = yield from _one(connection, Hello)
+  hello = yield from _hear(connection, Parser((Hello, Booting)))
+  if isinstance(hello, Booting):
+    return hello
+  if not isinstance(hello, Hello):
+    raise ProtocolError("Not a Hello")
   dialogue = Dialogue(
     migration=hello.migration,
     source_nonce=hello.nonce,
@@ -141,7 +163,7 @@ def as_target(
     yield from _say(connection, Denied())
     raise Failed("A peer does not know the secret of any migration here")
   yield from _say(connection, Welcome(dialogue.proof(found, Role.TARGET)))
-  return hello.migration
+  return hello
 
 
 def _secure(connection: ssl.SSLSocket, identity: tls.Identity) -> Waiting:

@@ -51,7 +51,7 @@ from typing import Self
 from ..errors import LxcError
 from . import handshake, tls
 from .channel import Cancelled, Channel, NoAnswer
-from .messages import FROM_SOURCE
+from .messages import FROM_SOURCE, Booting, Hello, Trouble
 from .waiting import Wake, poll
 
 _MOST = 32
@@ -65,7 +65,7 @@ class _Stranger:
 
   connection: ssl.SSLSocket
   peer: str
-  steps: Generator[int, None, str]
+  steps: Generator[int, None, Hello | Booting]
   deadline: float
   events: int = select.POLLIN
 
@@ -191,10 +191,18 @@ class Listener:
       stranger.events = next(stranger.steps)
     except StopIteration as done:
       del self._strangers[stranger.connection.fileno()]
+      came_for = done.value
+      if isinstance(came_for, Booting):
+        return Channel(
+          stranger.connection,
+          peer=stranger.peer,
+          booting=came_for.name,
+          accepts=(Trouble,),
+        )
       return Channel(
         stranger.connection,
         peer=stranger.peer,
-        migration=done.value,
+        migration=came_for.migration,
         accepts=FROM_SOURCE,
       )
     except (LxcError, OSError) as err:

@@ -37,6 +37,8 @@ knows the one-time secret of this migration (see auth.py)::
   source -> target  Hello            which migration, a nonce, the proof
   target -> source  Welcome, Denied  the other proof
 
+  any -> target     Booting          in place of Hello: who has this instance?
+
 Then files travel from source to target, whole or while they grow, and the
 two settle who holds the right to run the instance::
 
@@ -53,78 +55,35 @@ over the wire.
 """
 
 import dataclasses
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self, get_type_hints
+from typing import Any, ClassVar, Self, get_type_hints
 
 from ..errors import Failed
+from .message_fields import (
+  Area,
+  Bytes,
+  Check,
+  Crc,
+  Flag,
+  Hex,
+  Id,
+  Instance,
+  Name,
+  Number,
+  Size,
+  Target,
+  Text,
+  Version,
+  Word,
+)
 
 VERSION = 1
-MAX_TEXT = 2000
-# Any reader of JSON takes such numbers as they are (RFC 8259, section 6).
-MAX_SIZE = 1 << 52
-# Also more than a portion of a file has bytes.
-MAX_FILES = 1 << 24
+# By the message's code; made when the first of its kind is.
+_CHECKS: dict[int, tuple[tuple[str, Check], ...]] = {}
 
 
 class ProtocolError(Failed):
   """What came is not what this protocol has, or not at this point of it."""
-
-
-Check = Callable[[object], bool]
-
-
-def _matching(pattern: str) -> Check:
-  compiled = re.compile(pattern)
-
-  def check(value: object) -> bool:
-    return type(value) is str and bool(compiled.fullmatch(value))
-
-  return check
-
-
-def _up_to(limit: int) -> Check:
-  # bool is a subclass of int.
-  return lambda value: type(value) is int and 0 <= value <= limit
-
-
-def _is_text(value: object) -> bool:
-  if type(value) is not str or len(value) > MAX_TEXT:
-    return False
-  # JSON can carry half of a surrogate pair, which no file or log takes.
-  return not any("\ud800" <= char <= "\udfff" for char in value)
-
-
-def _is_flag(value: object) -> bool:
-  return type(value) is bool
-
-
-def _is_data(value: object) -> bool:
-  return isinstance(value, bytes | memoryview) and len(value) > 0
-
-
-Flag = Annotated[bool, _is_flag]
-Text = Annotated[str, _is_text]
-Bytes = Annotated[bytes | memoryview, _is_data]
-Number = Annotated[int, _up_to(MAX_FILES)]
-Size = Annotated[int, _up_to(MAX_SIZE)]
-Crc = Annotated[int, _up_to((1 << 32) - 1)]
-Version = Annotated[int, _up_to(255)]
-# 256 bits: a nonce, a digest, a proof.
-Hex = Annotated[str, _matching(r"[0-9a-f]{64}")]
-Id = Annotated[str, _matching(r"[0-9a-f-]{16,64}")]
-Word = Annotated[str, _matching(r"[a-z][a-z-]{0,31}")]
-# One component; no leading dot. CRIU's images are named like
-# "pages-1.img", "tmpfs-dev-71.tar.gz.img", "cgroup.img".
-Name = Annotated[str, _matching(r"[A-Za-z0-9_][A-Za-z0-9@%+=_,.:-]{0,199}")]
-# "images" and "files", or a directory in them, for a migration in rounds.
-Area = Annotated[str, _matching(r"(files|images)(/[a-z0-9][a-z0-9-]{0,31})?")]
-Target = Annotated[str, _matching(r"\.\./[a-z0-9][a-z0-9-]{0,31}")]
-
-
-# By the message's code; made when the first of its kind is.
-_CHECKS: dict[int, tuple[tuple[str, Check], ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +151,19 @@ class Hello(Message):
   migration: Id
   nonce: Hex
   proof: Hex
+
+
+@dataclass(frozen=True, slots=True)
+class Booting(Message):
+  """In place of Hello, from any node: it is about to boot this instance.
+
+  It takes no secret: every node of the cluster may ask, and what it gets is
+  an answer.
+
+  """
+
+  code: ClassVar[int] = 5
+  name: Instance
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,15 @@
 """The source's question: does the other node hold the token?"""
 
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import LxcError
 from ..host import Host, read_optional
+from . import connecting
 from .auth import Secret
 from .channel import Channel
-from .connecting import connect
 from .journal import Journal
 from .messages import Close, Closed, Forget, Owner, Resumed, Returned, State
 from .states import Event
@@ -46,6 +48,9 @@ _log = logging.getLogger(__name__)
 
 # Ten seconds is also what Ganeti gives a connection between its daemons.
 ANSWER_S = 10.0
+# Nodes that are down and not marked so make a start wait this long.
+_ASK_ALL_S = 3.0
+_AT_ONCE = 16
 _BY_STATE = {
   Journaled.CLOSED: Event.PEER_CLOSED,
   Journaled.RELEASED: Event.PEER_RELEASED,
@@ -63,7 +68,7 @@ def open_channel(
   @raise LxcError: see channel.py
 
   """
-  return connect(
+  return connecting.connect(
     journal.peer_address,
     journal.port,
     certificate=certificate,
@@ -90,10 +95,49 @@ def ask(host: Host, journal: Journal, certificate: Path) -> Event:
     return _silent(host, journal)
 
 
-def ask_everybody(host: Host, name: str) -> list[Event]:
-  """Asks all other nodes whether they have an instance; not done yet."""
-  del host, name
-  return []
+def ask_everybody(host: Host, name: str, port: int) -> list[Event]:
+  """Tells all other nodes that an instance is about to be booted here.
+
+  Nobody listens on a node that has no part in a migration, so most answer
+  with a refused connection, at once.
+
+  @param port: migration_port
+  @return: what those say who answer
+
+  """
+  others = [address for address in _other_nodes(host) if address]
+  if not others:
+    return []
+
+  def one(address: str) -> Event:
+    try:
+      with connecting.ask(
+        address,
+        port,
+        certificate=host.layout.certificate,
+        name=name,
+        timeout_s=_ASK_ALL_S,
+      ) as channel:
+        return meaning(channel.receive(_ASK_ALL_S))
+    except LxcError as err:
+      _log.info("Instance %s: %s", name, err)
+      return Event.PEER_SILENT
+
+  with ThreadPoolExecutor(min(len(others), _AT_ONCE)) as pool:
+    return list(pool.map(one, others))
+
+
+def _other_nodes(host: Host) -> list[str]:
+  """The addresses of all nodes that are not marked offline, but this one."""
+  offline = (read_optional(host.layout.ssconf("offline_nodes")) or "").split()
+  here = os.uname().nodename
+  text = read_optional(host.layout.ssconf("node_secondary_ips")) or ""
+  found = []
+  for line in text.splitlines():
+    node, _, address = line.replace("=", " ").partition(" ")
+    if node not in (*offline, here):
+      found.append(address.strip())
+  return found
 
 
 def forget(journal: Journal, certificate: Path) -> None:

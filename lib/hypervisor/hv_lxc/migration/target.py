@@ -53,7 +53,8 @@ from .channel import Channel, ConnectionLost, NoAnswer
 from .journal import Journal, Listed, Role
 from .listener import Listener
 from .machine import Refusal
-from .messages import TRANSFER, Close, Forget, Grant, Query
+from .messages import TRANSFER, Close, Forget, Grant, Query, Resumed
+from .messages import State as Answer
 from .states import Event, State
 
 _log = logging.getLogger(__name__)
@@ -151,6 +152,9 @@ def _find(host: Host, migration: str) -> Journal | None:
 
 def _serve(host: Host, storage: Partitions, channel: Channel) -> None:
   with channel:
+    if channel.booting:
+      _answer(host, storage, channel)
+      return
     found = _find(host, channel.migration)
     if found is None:
       return
@@ -165,6 +169,20 @@ def _serve(host: Host, storage: Partitions, channel: Channel) -> None:
     except Exception:  # noqa: BLE001 - a thread's last resort
       _log.exception("Migration of %s", found.name)
       channel.give_up("the target's process failed; see its log")
+
+
+def _answer(host: Host, storage: Partitions, channel: Channel) -> None:
+  """Another node is about to boot an instance."""
+  name = channel.booting
+  acts = NodeActs(host=host, storage=storage, name=name, send=channel.send)
+  try:
+    if host.layout.migration(name).journal.exists():
+      acts.machine().fire(Event.ASKED_ALL)
+    else:
+      channel.send(Resumed() if acts.lives(name) else Answer("idle", ""))
+  except LxcError as err:
+    _log.warning("Instance %s, asked by %s: %s", name, channel.peer, err)
+    channel.give_up(one_line(str(err)))
 
 
 @dataclass(slots=True)

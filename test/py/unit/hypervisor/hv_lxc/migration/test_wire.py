@@ -63,7 +63,7 @@ EXAMPLES = (
   messages.ImagesDone(0, 0, HEX),
   messages.Grant(),
   messages.State("owner", "Grüße, 友, \U0001f600" * 100),
-  messages.Trouble("\U0001f600" * messages.MAX_TEXT),
+  messages.Trouble("\U0001f600" * message_fields.MAX_TEXT),
 )
 
 

@@ -1,0 +1,134 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""What can be known before a migration changes anything.
+
+Each check raises Refused with what stands in the way, and what to do.
+
+"""
+
+import os
+
+from .. import blockers, record, report, versions
+from ..command import SEARCH_PATH
+from ..doctor import abilities, reading
+from ..errors import Refused
+from ..host import Host, make_directory
+from ..node import Node
+
+_MIB = 1 << 20
+# Images besides memory: descriptors, sockets, tmpfs of a small guest.
+_IMAGES_EXTRA = 64 * _MIB
+_NAMED = 3
+
+
+def node_of(host: Host) -> Node:
+  """The node as ganeti-lxc-doctor examines it."""
+  return Node(host=host, search_path=SEARCH_PATH)
+
+
+def check_criu(host: Host) -> None:
+  """Whether this node has CRIU.
+
+  @raise Refused: with what stands in the way
+
+  """
+  if not versions.criu_version(host):
+    raise Refused(
+      "This node has no CRIU, which moves running guests",
+      remedy="install the package criu on both nodes, or use gnt-instance"
+      " failover",
+    )
+
+
+def check_disks(host: Host, name: str) -> None:
+  """Whether the disks are such that another node can have them.
+
+  @raise Refused: with what stands in the way
+
+  """
+  noted = record.load_or_none(host, host.layout.instance(name))
+  if noted is None:
+    raise Refused(
+      f"Instance {name} cannot be migrated: it has no runtime record",
+      remedy="restart it with gnt-instance reboot --type=hard",
+    )
+  for disk in noted.disks:
+    if not disk.mount_point:
+      raise Refused(
+        f"Instance {name} cannot be migrated live: its disk {disk.index} is"
+        " a block device in the guest, whose number differs between nodes",
+        remedy="give the disk a file system, or use gnt-instance failover",
+      )
+
+
+def check_processes(host: Host, node: Node, name: str) -> None:
+  """Whether CRIU can save every process.
+
+  @raise Refused: with what stands in the way
+
+  """
+  guest = reading.read_guest(host, name)
+  found = blockers.find_blockers(guest, abilities.of_node(node))
+  if not found:
+    return
+  told = [str(blocker) for blocker in found[:_NAMED]]
+  if len(found) > _NAMED:
+    told.append(f"and {len(found) - _NAMED} more")
+  raise Refused(
+    f"Instance {name} cannot be migrated live",
+    evidence="; ".join(told),
+    remedy=f"ganeti-lxc-doctor {name} on its node tells all; gnt-instance"
+    " failover moves it with a restart",
+  )
+
+
+def room(host: Host, name: str) -> int:
+  """Bytes that an instance's images may take at the most."""
+  used = report.memory_used(host, name)
+  return used + _IMAGES_EXTRA
+
+
+def check_room(host: Host, needed: int, name: str) -> None:
+  """Whether the images can be kept on this node.
+
+  @raise Refused: they cannot
+
+  """
+  make_directory(host.layout.migrations)
+  space = os.statvfs(host.layout.migrations)
+  free = space.f_bavail * space.f_frsize
+  if free < needed:
+    raise Refused(
+      f"Instance {name} cannot be migrated: there is no room for its memory"
+      " on a node",
+      evidence=f"{needed // _MIB} MiB may be needed below"
+      f" {host.layout.migrations}, {free // _MIB} MiB are free",
+      remedy="make room in that file system",
+    )
