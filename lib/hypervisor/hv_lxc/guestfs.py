@@ -53,6 +53,7 @@ _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_IN_ROOT = 0x10
 _MAX_READ = 4096
+_MAX_TRIES = 1000
 
 # What LXC 5 to 7 execute when lxc.init.cmd is not set (lxc.container.conf,
 # "INIT COMMAND").
@@ -90,17 +91,24 @@ def open_in_root(
   if not follow:
     resolve |= _RESOLVE_NO_SYMLINKS
   how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
-  fd: int = _libc().syscall(
-    ctypes.c_long(_SYS_OPENAT2),
-    ctypes.c_int(root),
-    os.fsencode(path),
-    ctypes.byref(how),
-    ctypes.c_size_t(ctypes.sizeof(how)),
-  )
-  if fd < 0:
+  code = 0
+  # A ".." in a link cannot be resolved safely while anything on the machine
+  # is renamed or mounted; the kernel leaves it to us to try again
+  # (openat2(2), EAGAIN).
+  for _ in range(_MAX_TRIES):
+    fd: int = _libc().syscall(
+      ctypes.c_long(_SYS_OPENAT2),
+      ctypes.c_int(root),
+      os.fsencode(path),
+      ctypes.byref(how),
+      ctypes.c_size_t(ctypes.sizeof(how)),
+    )
+    if fd >= 0:
+      return fd
     code = ctypes.get_errno()
-    raise OSError(code, os.strerror(code), path)
-  return fd
+    if code != errno.EAGAIN:
+      break
+  raise OSError(code, os.strerror(code), path)
 
 
 @contextlib.contextmanager

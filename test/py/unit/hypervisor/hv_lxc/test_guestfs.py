@@ -28,9 +28,12 @@
 
 """A look into a guest's file system, as hostile as guests can be."""
 
+import ctypes
+import errno
 import os
 import pathlib
 import stat
+from typing import Any
 
 import pytest
 from ganeti.hypervisor.hv_lxc import guestfs
@@ -133,6 +136,44 @@ def test_a_loop_of_links(root: pathlib.Path) -> None:
   assert read(root, "etc/fstab") is None
   with guestfs.opened_root(root) as fd:
     assert not guestfs.exists(fd, "etc/fstab")
+
+
+class _Disturbed:
+  """A kernel on which something is renamed again and again."""
+
+  def __init__(self, times: int) -> None:
+    self.times = times
+    self.libc = ctypes.CDLL(None, use_errno=True)
+
+  def syscall(self, *arguments: Any) -> int:
+    self.times -= 1
+    if self.times >= 0:
+      ctypes.set_errno(errno.EAGAIN)
+      return -1
+    result: int = self.libc.syscall(*arguments)
+    return result
+
+
+def test_init_is_found_on_a_node_where_much_is_renamed(
+  root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """It was called one without an init: "Resource temporarily unavailable"."""
+  kernel = _Disturbed(3)
+  monkeypatch.setattr(guestfs, "_libc", lambda: kernel)
+  with guestfs.opened_root(root) as fd:
+    assert guestfs.find_init("web1", fd, guestfs.INIT)
+  assert kernel.times < 0
+
+
+def test_disturbance_without_an_end_is_an_error(
+  root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(guestfs, "_libc", lambda: _Disturbed(10**6))
+  with (
+    guestfs.opened_root(root) as fd,
+    pytest.raises(Refused, match="temporarily unavailable"),
+  ):
+    guestfs.find_init("web1", fd, guestfs.INIT)
 
 
 def test_a_huge_file_is_read_up_to_the_limit(root: pathlib.Path) -> None:
