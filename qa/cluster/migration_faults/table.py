@@ -1,0 +1,133 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+
+"""The table of what came of each fault."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+
+from cluster.cluster import Cluster
+from cluster.migration_faults.campaign import Verdict
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+def versions(cluster: Cluster) -> dict[str, str]:
+  """Of what was tried."""
+  node = cluster.master
+  commit = subprocess.run(
+    ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
+    capture_output=True,
+    text=True,
+  )
+  return {
+    "commit": commit.stdout.strip() or "none",
+    "kernel": node.run("uname", "-r").strip(),
+    "CRIU": node.run("criu", "--version").split()[-1],
+    "LXC": node.run("lxc-start", "--version").strip(),
+    "Ganeti": node.run("gnt-cluster", "--version").split()[-1],
+  }
+
+
+def append(path: pathlib.Path, seed: int, verdict: Verdict) -> None:
+  """Adds one to a file of lines."""
+  with path.open("a") as out:
+    entry = {"seed": seed, **dataclasses.asdict(verdict)}
+    out.write(json.dumps(entry) + "\n")
+
+
+def load(path: pathlib.Path) -> list[tuple[int, Verdict]]:
+  """What L{append} has written."""
+  found = []
+  for line in path.read_text().splitlines():
+    entry = json.loads(line)
+    found.append((entry.pop("seed"), Verdict(**entry)))
+  return found
+
+
+def summary(found: list[Verdict]) -> str:
+  """In one line."""
+  hit = [v for v in found if v.hit]
+  text = ", ".join(
+    f"{sum(v.outcome == o for v in hit)} {o}"
+    for o in ("moved", "stayed", "neither")
+  )
+  alone = sum(v.command == "none" for v in hit)
+  doubled = sum(any("DOUBLED" in d for d in v.defects) for v in found)
+  lost = sum(any("LOST" in d for d in v.defects) for v in found)
+  bad = sum(bool(v.defects) for v in found)
+  return (
+    f"{len(hit)} faults struck ({len(found) - len(hit)} more found nothing to"
+    f" hit): {text}; {alone} needed no command; {doubled} doubled, {lost}"
+    f" lost, {bad} with any defect"
+  )
+
+
+def as_rst(found: list[tuple[int, Verdict]], about: dict[str, str]) -> str:
+  """The document."""
+  lines = [
+    "Faults in the middle of live migrations",
+    "=======================================",
+    "",
+    "Written by ``qa/migration-faults --record``; a busybox guest on",
+    "``sharedfile``, nodes in namespaces of one kernel.",
+    "",
+    *(f":{key}: {value}" for key, value in about.items()),
+    "",
+    summary([verdict for _, verdict in found]),
+    "",
+    ".. list-table::",
+    "   :header-rows: 1",
+    "",
+  ]
+  heads = ("seed", "fault", "states", "outcome", "command", "s", "remarks")
+  lines += _row(*heads)
+  for seed, verdict in found:
+    if not verdict.hit:
+      continue
+    lines += _row(
+      str(seed),
+      verdict.fault,
+      verdict.states,
+      verdict.outcome,
+      verdict.command,
+      f"{verdict.seconds:.0f}",
+      "; ".join([*(f"DEFECT {d}" for d in verdict.defects), *verdict.notes]),
+    )
+  return "\n".join(lines) + "\n"
+
+
+def _row(*cells: str) -> list[str]:
+  plain = [c.replace("*", "").replace("`", "'")[:240] for c in cells]
+  marks = ["   * -", *["     -"] * (len(cells) - 1)]
+  return [
+    f"{mark} {cell}".rstrip() for mark, cell in zip(marks, plain, strict=True)
+  ]
