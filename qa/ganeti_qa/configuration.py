@@ -66,7 +66,6 @@ CORE = (
   "instance-info",
   "instance-modify",
   "instance-reboot",
-  "instance-recreate-disks",
   "instance-reinstall",
   "instance-rename",
   "instance-shutdown",
