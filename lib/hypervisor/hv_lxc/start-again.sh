@@ -62,4 +62,5 @@ done
 
 rm -f "$home/restored"
 read -r log <"$home/log-name"
-lxc-start -d -o "$log" -l DEBUG -P "$lxcpath" "$name" || echo died >"$home/ended"
+lxc-start -d -o "$log" -l DEBUG -P "$lxcpath" "$name" ||
+  echo died >"$home/ended"

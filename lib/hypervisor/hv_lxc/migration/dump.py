@@ -130,18 +130,13 @@ def dump(
   if _STAGE not in story.passed or not _ended(host, trees, name, story):
     _give_back(host, name, story)
     raise _error(name, order.log, story)
-  if not stopping.wait_for_end(trees, name, _END_S):
-    raise Incomplete(
-      f"Instance {name} was checkpointed, but LXC's process for it does not"
-      " end",
-      evidence=f"{_END_S:.0f} s after its processes have ended",
-    )
-  done = time.monotonic()
+  _wait_for_monitor(trees, name)
+  hold_s = reached[1] - reached[0]
   return DumpTimes(
     dump=reached[0] - begun,
-    hold=reached[1] - reached[0],
-    end=done - reached[1],
-    frozen=_frozen(order.log, reached[1] - reached[0]),
+    hold=hold_s,
+    end=time.monotonic() - reached[1],
+    frozen=_frozen(order.log, hold_s),
   )
 
 
@@ -298,6 +293,15 @@ def _ended(
     return cgroup.init_pid(host, trees, name) is None
 
   return wait_until(gone, _GONE_S if story.result.failed else _END_S)
+
+
+def _wait_for_monitor(trees: Hierarchies, name: str) -> None:
+  if stopping.wait_for_end(trees, name, _END_S):
+    return
+  raise Incomplete(
+    f"Instance {name} was checkpointed, but LXC's process for it does not end",
+    evidence=f"{_END_S:.0f} s after its processes have ended",
+  )
 
 
 def _give_back(host: Host, name: str, story: held.Story) -> None:

@@ -55,7 +55,7 @@ from ganeti.hypervisor.hv_lxc import (
   stopping,
   terminals,
 )
-from ganeti.hypervisor.hv_lxc.command import run
+from ganeti.hypervisor.hv_lxc.command import Result, run
 from ganeti.hypervisor.hv_lxc.host import Host, wait_until
 from ganeti.hypervisor.hv_lxc.layout import InstancePaths, Layout
 from ganeti.hypervisor.hv_lxc.migration import dump, restore
@@ -218,10 +218,17 @@ class Moving:
     return wait_until(lambda: self.count() > before, WAIT_S)
 
   def inside(self, *argv: str) -> str:
-    tool = ["lxc-attach", "-P", str(self.host.layout.lxcpath), "-n", self.name]
-    result = self.host.run([*tool, "--", *argv], timeout_s=WAIT_S)
+    result = self._attach(*argv)
     assert not result.failed, result.evidence()
     return result.stdout.strip()
+
+  def order(self, program: str) -> None:
+    """Has the guest end; the program may be killed by what it orders."""
+    self._attach(program)
+
+  def _attach(self, *argv: str) -> Result:
+    tool = ["lxc-attach", "-P", str(self.host.layout.lxcpath), "-n", self.name]
+    return self.host.run([*tool, "--", *argv], timeout_s=WAIT_S)
 
   def limits(self) -> dict[str, str]:
     """Limits and device rules, as the kernel tells them."""

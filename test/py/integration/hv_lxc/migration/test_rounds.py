@@ -154,7 +154,7 @@ def test_rebooting_guest_is_never_seen_as_down(guest: Moving) -> None:
   guest.dump()
   guest.restore()
   old = guest.init
-  guest.inside("reboot")
+  guest.order("reboot")
   seen: list[bool] = []
 
   def again() -> bool:
@@ -184,7 +184,7 @@ def test_end_after_a_restore_is_told_apart(
   if act == "kill":
     guest.host.run(["kill", "-KILL", str(guest.init)])
   else:
-    guest.inside("poweroff")
+    guest.order("poweroff")
   assert wait_until(guest.paths.ended.exists, WAIT_S)
   assert wait_until(lambda: not guest.running, WAIT_S)
   assert guest.paths.ended.read_text() == expected

@@ -35,7 +35,7 @@ from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.migration import criu
 from unit.hypervisor.hv_lxc.fakes import FakeLxc, FakeRun
 
-LOGS = pathlib.Path(__file__).parent / "criu_logs"
+LOGS = pathlib.Path(__file__).parent / "recorded"
 IMAGES = pathlib.Path("/m/images")
 
 
