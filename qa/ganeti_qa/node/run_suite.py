@@ -76,6 +76,8 @@ _REMOVE_ALL = (
   "gnt-instance list --no-headers -o name |"
   " xargs -r -n 1 gnt-instance remove -f --ignore-failures"
 )
+# What the suite calls a test that has no description.
+_ADDRESS = re.compile(r"<function (\w+) at 0x[0-9a-f]+>")
 _VERIFY = re.compile(r"gnt-cluster verify(?=$|\s)")
 
 
@@ -171,6 +173,7 @@ class Judge:
   def report_skip(self, desc: str, testnames: Any) -> None:
     """In place of ReportTestSkip."""
     names = sorted(flatten(testnames))
+    desc = _ADDRESS.sub(r"[\1]", desc)
     print(f"**** not run: {desc} {names}", flush=True)
     excluded = next((n for n in names if n in self.exclusions), None)
     self.note(test=desc, result="off", excluded=excluded, names=names)

@@ -146,6 +146,11 @@ def test_excluded(suite: Suite, name: str) -> None:
   assert suite.noted == [("qa_instance.TestX[file]", "off")]
 
 
+def test_what_the_suite_skips_has_a_lasting_name(suite: Suite) -> None:
+  suite.judge.report_skip(repr(fail), ["a"])
+  assert suite.noted == [("[fail]", "off")]
+
+
 def test_only_some_and_what_they_stand_on(suite: Suite) -> None:
   suite.judge = run_suite.Judge(suite.plan(only="Reboot"))
   for name in ("TestInstanceReboot", "TestInstanceInfo", "TestInstanceStartup"):
