@@ -69,7 +69,8 @@ def _listening(cluster: Cluster, **wanted: object) -> Instance:
   """A guest that sends back what it is sent."""
   instance = cluster.add(hv=HV, memory="memory=128M", **wanted)
   instance.inside(
-    f"setsid busybox nc -ll -p {ECHO_PORT} -e /bin/cat >/dev/null 2>&1 </dev/null &"
+    f"setsid busybox nc -ll -p {ECHO_PORT} -e /bin/cat"
+    " >/dev/null 2>&1 </dev/null &"
   )
   return instance
 

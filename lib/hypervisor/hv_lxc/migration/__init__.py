@@ -35,7 +35,8 @@ The story:
   preflight.py   What can be known before anything is changed
   source.py      The process on the node that the guest leaves
   target.py      The process on the node that it comes to
-  source_main.py target_main.py  Their programs
+  source_main.py The program of the one
+  target_main.py The program of the other
   daemons.py     How these processes are started, and which there are
   acts.py        The hands of the protocol on a node
   taking_life.py Kills a guest's processes while they are stopped

@@ -43,7 +43,7 @@ RUNNERS = re.compile(
 )
 DOOR = "command.py"
 # The class Ganeti calls, and the one it gets when that cannot be imported.
-BOUNDARIES = {"driver.py", "degraded.py"}
+BOUNDARIES = {"driver.py", "driver_migration.py", "degraded.py"}
 BOUNDARY_IMPORTS = {"ganeti.objects", "ganeti.hypervisor.hv_base"}
 CLOCKS = {"clock.py", "host.py"}
 

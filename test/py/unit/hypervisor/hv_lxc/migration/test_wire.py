@@ -35,7 +35,7 @@ import json
 import struct
 
 import pytest
-from ganeti.hypervisor.hv_lxc.migration import messages, wire
+from ganeti.hypervisor.hv_lxc.migration import message_fields, messages, wire
 from ganeti.hypervisor.hv_lxc.migration.messages import ProtocolError
 from hypothesis import given, settings
 from hypothesis import strategies as st
