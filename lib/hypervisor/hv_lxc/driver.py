@@ -64,6 +64,7 @@ from .driver_errors import as_hypervisor_error
 from .driver_migration import MigrationFace
 from .host import Host, make_directory
 from .migration import calls, listing
+from .migration.machine import Refusal
 from .model import RunState, Usage
 from .this_node import local_host
 
@@ -138,7 +139,7 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
       self._storage,
       request.name,
       lambda: starting.start(self._host, self._storage, request),
-      port=_port_to_ask(instance),
+      port=_port_to_ask(instance, block_devices),
     )
 
   @as_hypervisor_error
@@ -181,9 +182,19 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
 
     calls.stop(self._host, self._storage, name, stop)
 
-  @as_hypervisor_error
   def CleanupInstance(self, instance_name: Any) -> Any:
     """Takes away what is left of an instance that does not run."""
+    try:
+      self._clean_up(instance_name)
+    except errors.HypervisorError as err:
+      if isinstance(err.__cause__, Refusal):
+        # Ganeti would only log it, take the instance for stopped, and start
+        # it elsewhere while it may run on the other node of a migration.
+        raise errors.OpExecError(str(err)) from err
+      raise
+
+  @as_hypervisor_error
+  def _clean_up(self, instance_name: str) -> None:
     calls.stop(
       self._host,
       self._storage,
@@ -344,14 +355,14 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
       local_host().run(["reboot", "-n", "-f"])
 
 
-def _port_to_ask(instance: Any) -> int:
+def _port_to_ask(instance: Any, block_devices: Any) -> int:
   """Where other nodes are asked before an instance is booted, 0 for none.
 
   Ganeti can be told to start it on a third node while a migration between
   two others is not settled, if its disks can be reached from there.
 
   """
-  kinds = {disk.dev_type for disk in instance.disks_info}
+  kinds = {disk.dev_type for disk, _, _ in block_devices}
   if not kinds & (constants.DTS_EXT_MIRROR | {constants.DT_SHARED_FILE}):
     return 0
   return params.parse_migration(instance.hvparams).port

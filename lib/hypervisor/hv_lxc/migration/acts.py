@@ -149,10 +149,13 @@ class NodeActs:
     daemons.start_worker(self.host, self.name)
 
   def _start_receiver(self) -> None:
-    with contextlib.suppress(LxcError):
-      # Without its task, the port is not known; nobody can ask then.
-      found = task.load(self.host.layout.migration(self.name))
-      daemons.start_receiver(self.host, found.address, found.port)
+    try:
+      part = task.load(self.host.layout.migration(self.name))
+    except LxcError as err:
+      # Without it the port is not known, and nobody can ask there.
+      _log.warning("%s", err)
+      return
+    daemons.start_receiver(self.host, part.address, part.port)
 
   def _stop_worker(self) -> None:
     journal.kill_worker(self.host, self.name)
@@ -213,7 +216,7 @@ class NodeActs:
         locked(self.host, self.name, stopping.LOCK_TIMEOUT_S),
       ):
         self._restore_locked(machine)
-    except LxcError as err:
+    except (LxcError, OSError) as err:
       _log.warning("Migration of %s: %s", self.name, err)
       self.failure = str(err)
       if self.released:

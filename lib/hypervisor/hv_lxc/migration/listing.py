@@ -57,7 +57,7 @@ def shown(host: Host, running: Iterable[str]) -> list[str]:
   """
   names = set(running)
   for listed in journal.load_all(host):
-    if _is_shown(listed, lives=listed.name in names):
+    if _is_shown(host, listed, lives=listed.name in names):
       names.add(listed.name)
     else:
       names.discard(listed.name)
@@ -71,7 +71,7 @@ def shown_usage(host: Host, found: list[Usage]) -> list[Usage]:
     return found
   by_name = {usage.name: usage for usage in found}
   for one in listed:
-    if not _is_shown(one, lives=one.name in by_name):
+    if not _is_shown(host, one, lives=one.name in by_name):
       by_name.pop(one.name, None)
     elif one.name not in by_name:
       by_name[one.name] = _between(host, one.name)
@@ -82,7 +82,7 @@ def one_usage(host: Host, name: str, found: Usage | None) -> Usage | None:
   """The same for the figures of one instance."""
   if not host.layout.migration(name).journal.exists():
     return found
-  if not _is_shown(_load(host, name), lives=found is not None):
+  if not _is_shown(host, _load(host, name), lives=found is not None):
     return None
   return found or _between(host, name)
 
@@ -94,11 +94,18 @@ def _load(host: Host, name: str) -> Listed:
     return Listed(name=name, journal=None, problem=str(err))
 
 
-def _is_shown(listed: Listed, *, lives: bool) -> bool:
+def _is_shown(host: Host, listed: Listed, *, lives: bool) -> bool:
   if listed.journal is None:
     _log.warning("%s", listed.problem)
     return lives
-  return protocol.lists_as_running(listed.journal.state, lives=lives)
+  return protocol.lists_as_running(_state(host, listed.journal), lives=lives)
+
+
+def _state(host: Host, found: Journal) -> State:
+  """What the journal says, of which part may be of another boot."""
+  if found.boot_id in ("", host.boot_id()):
+    return found.state
+  return protocol.after_boot(found.state)
 
 
 def _between(host: Host, name: str) -> Usage:
@@ -138,7 +145,7 @@ def _attend(host: Host, listed: Listed, *, lives: bool, thorough: bool) -> None:
   has_images = host.layout.migration(listed.name).images.exists()
   agreed = found.agreed or found.finalized
   if not protocol.needs_settling(
-    found.state, has_images=has_images, lives=lives, is_agreed=agreed
+    _state(host, found), has_images=has_images, lives=lives, is_agreed=agreed
   ):
     return
   if found.role is not Role.TARGET or has_images:

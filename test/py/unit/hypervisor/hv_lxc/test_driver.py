@@ -29,6 +29,7 @@
 """LXCHypervisor as Ganeti calls it, with the objects that Ganeti has."""
 
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -38,6 +39,9 @@ from ganeti.hypervisor import hv_base
 from ganeti.hypervisor.hv_lxc import driver, paramvalues, record
 from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
 from ganeti.hypervisor.hv_lxc.errors import Refused
+from ganeti.hypervisor.hv_lxc.migration import journal
+from ganeti.hypervisor.hv_lxc.migration.journal import Journal
+from ganeti.hypervisor.hv_lxc.migration.states import State
 from unit.hypervisor.hv_lxc import fakes
 from unit.hypervisor.hv_lxc.fakes import INIT, MONITOR, NAME, UUID, FakeLxc
 
@@ -166,6 +170,53 @@ def test_all_forms_of_stop(
   if runs:
     hv.StartInstance(instance(), block_devices(node), False)
   assert call(hv) is None
+
+
+def gone(node: FakeLxc) -> None:
+  """The instance has been migrated to a node that does not answer."""
+  journal.save(
+    node.host,
+    Journal(name=NAME, state=State.GONE, id="m1", peer_node="node2"),
+  )
+
+
+def test_a_stop_of_what_may_run_elsewhere_fails_the_job(
+  hv: LXCHypervisor, node: FakeLxc
+) -> None:
+  """Ganeti only logs a HypervisorError of CleanupInstance.
+
+  It would go on with a failover, and two copies would run.
+
+  """
+  gone(node)
+  with pytest.raises(errors.OpExecError, match=r"node2.*offline=yes"):
+    hv.CleanupInstance(NAME)
+
+
+def test_what_was_migrated_is_not_started_here(
+  hv: LXCHypervisor, node: FakeLxc
+) -> None:
+  gone(node)
+  with pytest.raises(errors.HypervisorError, match="node2"):
+    hv.StartInstance(instance(), block_devices(node), False)
+  assert node.run.calls == []
+  assert hv.ListInstances() == []
+
+
+def test_what_is_on_its_way_is_listed_where_it_was(
+  hv: LXCHypervisor, node: FakeLxc
+) -> None:
+  """Ganeti's watcher starts what is listed nowhere."""
+  moving = Journal(name=NAME, state=State.HANDING, id="m1", peer_node="node2")
+  journal.save(node.host, moving)
+  fd = journal.hold_worker_lock(node.host, NAME)
+  assert fd is not None
+  try:
+    assert hv.ListInstances() == [NAME]
+    assert hv.GetInstanceInfo(NAME)[0] == NAME
+    assert [info[0] for info in hv.GetAllInstancesInfo()] == [NAME]
+  finally:
+    os.close(fd)
 
 
 def test_a_disobedient_guest_does_not_fail_the_job(
