@@ -83,6 +83,15 @@ def kill_criu(guest: Moving) -> None:
   assert pids
   for pid in pids:
     os.kill(pid, signal.SIGKILL)
+  assert wait_until(lambda: not any(map(lives, pids)), WAIT_S)
+
+
+def lives(pid: int) -> bool:
+  try:
+    text = Path(f"/proc/{pid}/stat").read_text()
+  except (FileNotFoundError, ProcessLookupError):
+    return False
+  return text.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def firewall(guest: Moving) -> str:
