@@ -183,18 +183,23 @@ def tiny_file_system(context: Context) -> None:
 
 def _own_file_system(context: Context, size: str) -> None:
   node = context.target
+  # It would have its lock in the directory that is hidden.
+  processes.kill(processes.receivers(node))
   node.sh(
     f"mkdir -p /mnt/full {MIGRATIONS}; mount -t tmpfs -o size={size},mode=700"
     f" none /mnt/full; cp -a {MIGRATIONS}/. /mnt/full;"
-    f" mount --move /mnt/full {MIGRATIONS}"
+    f" mount --bind /mnt/full {MIGRATIONS}"
   )
-  context.undo.callback(
-    node.sh,
-    f"rm -f {MIGRATIONS}/.filler; mkdir -p /mnt/full;"
-    f" mount --move {MIGRATIONS} /mnt/full;"
-    f" find {MIGRATIONS} -mindepth 1 -delete;"
-    f" cp -a /mnt/full/. {MIGRATIONS}; umount /mnt/full",
-  )
+
+  def back() -> None:
+    processes.kill(processes.receivers(node))
+    node.sh(
+      f"umount -l {MIGRATIONS}; rm -f /mnt/full/.filler;"
+      f" find {MIGRATIONS} -mindepth 1 -delete;"
+      f" cp -a /mnt/full/. {MIGRATIONS}; umount -l /mnt/full"
+    )
+
+  context.undo.callback(back)
 
 
 def filling(context: Context) -> str:
