@@ -54,7 +54,7 @@ print(sys.modules[cls.__module__].__file__)
 class Packages:
   """Two releases of the package, on this machine.
 
-  @ivar later: differs in nothing but its version
+  @ivar later: differs in nothing but its version and a comment
 
   """
 
