@@ -49,7 +49,9 @@ _BURNIN = "/usr/share/ganeti/default/burnin"
 _RENAME = f"inst{INSTANCES + 1}.{plan.DOMAIN}"
 # A step's title, and the titles that are none.
 _STEP = re.compile(r"- (?P<title>\S.*)")
-_NO_STEP = re.compile(r"(Testing global|Skipping|Error detected)")
+_NO_STEP = re.compile(r"Testing global|Skipping|Idempotent")
+# No step follows, though lines that look like one do.
+_BROKEN = re.compile(r"- (Non-idempotent .* failed|Error detected)")
 # Burnin repeats what fails, up to three times.
 _RETRIED = re.compile(r"Idempotent .* (succeeded after|failed, retry)")
 
@@ -81,6 +83,8 @@ def argv(burn: Round) -> list[str]:
     "--maxmem-size=256",
     "--vcpu-count=2",
     "--no-migrate",
+    # It removes a disk of a running instance, which asks for hotplug.
+    "--no-add-disks",
     f"--rename={_RENAME}",
     *burn.options,
     *(f"inst{i + 1}.{plan.DOMAIN}" for i in range(INSTANCES)),
@@ -96,12 +100,14 @@ class Steps:
   retries: list[str] = dataclasses.field(default_factory=list)
   title: str = ""
   since: float = 0.0
+  broken: bool = False
 
   def line(self, text: str, now: float) -> Row | None:
     """Take one line; a step that it ends."""
     if _RETRIED.search(text):
       self.retries.append(f"{self.name}: {self.title}: {text.strip()}")
-    match = _STEP.match(text)
+    self.broken = self.broken or bool(_BROKEN.match(text))
+    match = None if self.broken else _STEP.match(text)
     if match is None or _NO_STEP.match(match["title"]):
       return None
     return self._turn(match["title"], now)

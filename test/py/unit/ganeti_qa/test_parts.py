@@ -135,6 +135,21 @@ class TestBurnin:
     assert [row.result for row in steps.rows] == ["failed"]
     assert steps.rows[0].note == "Failure: no"
 
+  def test_no_step_follows_a_failure(self) -> None:
+    steps = burnin.Steps("r")
+    for line in (
+      "- Attaching and removing disks",
+      "- Non-idempotent opcode failed, aborting",
+      "- Error detected: opcode buffer follows:",
+      "- Sat Nov 21 15:05:56 2026 * disk 0, size 256M",
+      "- Removing instances",
+    ):
+      steps.line(f"{line}\n", 1.0)
+    steps.end(3.0, "no")
+    assert steps.rows == [
+      Row("burnin [r]: Attaching and removing disks", "failed", 2.0, "no")
+    ]
+
   def test_what_burnin_tried_again(self) -> None:
     steps = burnin.Steps("r")
     steps.line("- Rebooting instances\n", 1.0)
