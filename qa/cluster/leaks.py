@@ -59,7 +59,8 @@ def text(path):
 
 for pid in filter(str.isdigit, os.listdir("/proc")):
   line = text(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
-  ours = re.match(r"(\S*/)?(lxc-|\[lxc monitor\])", line)
+  ours = re.match(r"(\S*/)?(lxc-|\[lxc monitor\]|criu )", line)
+  ours = ours or "/source_main.py" in line
   if "/ganeti-lxc" in text(f"/proc/{pid}/cgroup") or ours:
     note("process", f"{pid} {line}")
 
@@ -87,9 +88,15 @@ for command in (["rule", "show"], ["route", "show", "table", "all"],
 for top in ("/var/lib/ganeti/lxc", "/run/ganeti/lxc", "/var/lib/lxc",
             "/run/ganeti/instance-disks", "/run/ganeti/kpartx", "/run/lxc",
             "/srv/ganeti/shared-file-storage", "/srv/ganeti/file-storage",
-            "/run/ganeti/bdev-cache", "/var/lib/ganeti/export", "/var/tmp"):
+            "/var/lib/ganeti/export", "/var/tmp"):
   for root, directories, files in os.walk(top):
     for name in directories + files:
+      note("file", f"{root}/{name}")
+
+# A journal tells where an instance went and may stay; images are secrets.
+for root, directories, files in os.walk("/var/lib/ganeti/lxc-migration"):
+  for name in directories:
+    if name in ("images", "files"):
       note("file", f"{root}/{name}")
 
 for name in os.listdir("/sys/block"):

@@ -67,7 +67,7 @@ sleep 0.2
 
 def _listening(cluster: Cluster, **wanted: object) -> Instance:
   """A guest that sends back what it is sent."""
-  instance = cluster.add(hv=HV, memory="memory=128M", **wanted)
+  instance = cluster.add(hv=HV, memory="maxmem=128M,minmem=96M", **wanted)
   instance.inside(
     f"setsid busybox nc -ll -p {ECHO_PORT} -e /bin/cat"
     " >/dev/null 2>&1 </dev/null &"

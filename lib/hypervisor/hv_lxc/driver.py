@@ -139,6 +139,7 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
       self._storage,
       request.name,
       lambda: starting.start(self._host, self._storage, request),
+      instance=instance.uuid,
       port=_port_to_ask(instance, block_devices),
     )
 

@@ -43,7 +43,7 @@ from pathlib import Path
 
 from .. import cgroup, freezer, hierarchies, record, stopping
 from ..errors import Incomplete, LxcError, Refused
-from ..host import Host, locked, read_optional, wait_until
+from ..host import Host, forget_lock, locked, read_optional, wait_until
 from ..partitions import Partitions
 from ..record import Phase
 from . import daemons, dump, intake, journal, peer, restore, taking_life, task
@@ -174,6 +174,7 @@ class NodeActs:
     noted = record.load_or_none(self.host, self.host.layout.instance(self.name))
     with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
       stopping.clean_up(self.host, self.storage, self.name)
+      forget_lock(self.host, self.name)
     for disk in noted.disks if noted else ():
       flush(Path(disk.source))
 
@@ -181,6 +182,7 @@ class NodeActs:
     with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
       stopping.kill(self.host, self.name)
       stopping.clean_up(self.host, self.storage, self.name)
+      forget_lock(self.host, self.name)
 
   def _take_away(self) -> None:
     with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
@@ -188,6 +190,7 @@ class NodeActs:
       if self.lives(self.name):
         raise Refused(f"Instance {self.name} runs on this node")
       stopping.clean_up(self.host, self.storage, self.name)
+      forget_lock(self.host, self.name)
 
   def _finish(self) -> None:
     """Completes a restore whose process was killed after the decision."""

@@ -52,7 +52,7 @@ from ..errors import LxcError, Refused
 from ..host import Host
 from ..model import DiskSpec
 from ..partitions import Partitions
-from . import journal, peer, preflight, progress, task
+from . import journal, listing, peer, preflight, progress, task
 from .acts import NodeActs
 from .auth import Secret
 from .journal import Journal
@@ -289,14 +289,17 @@ def start(
   name: str,
   plain: Callable[[], None],
   *,
+  instance: str = "",
   port: int = 0,
 ) -> None:
   """StartInstance, of an instance that may be somewhere between two nodes.
 
+  @param instance: its UUID
   @param port: migration_port if its disks can be on any node, else 0
   @raise Refused: it runs, or may run, on another node
 
   """
+  _drop_of_another(host, name, instance)
   if not known(host, name):
     _check_nowhere_else(host, name, port)
     plain()
@@ -305,6 +308,15 @@ def start(
     host=host, storage=storage, name=name, plain_start=plain, port=port
   )
   acts.machine().fire(Event.START)
+
+
+def _drop_of_another(host: Host, name: str, instance: str) -> None:
+  """Forgets what is told of a removed instance that had this name."""
+  if not known(host, name) or journal.worker(host, name) is not None:
+    return
+  found = journal.load(host, name)
+  if found.uuid and instance and found.uuid != instance:
+    listing.forget(host, name)
 
 
 def _check_nowhere_else(host: Host, name: str, port: int) -> None:

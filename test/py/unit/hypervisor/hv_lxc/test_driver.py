@@ -172,12 +172,12 @@ def test_all_forms_of_stop(
   assert call(hv) is None
 
 
-def gone(node: FakeLxc) -> None:
+def gone(node: FakeLxc, uuid: str = UUID) -> None:
   """The instance has been migrated to a node that does not answer."""
-  journal.save(
-    node.host,
-    Journal(name=NAME, state=State.GONE, id="m1", peer_node="node2"),
+  noted = Journal(
+    name=NAME, uuid=uuid, state=State.GONE, id="m1", peer_node="node2"
   )
+  journal.save(node.host, noted)
 
 
 def test_a_stop_of_what_may_run_elsewhere_fails_the_job(
@@ -201,6 +201,15 @@ def test_what_was_migrated_is_not_started_here(
     hv.StartInstance(instance(), block_devices(node), False)
   assert node.run.calls == []
   assert hv.ListInstances() == []
+
+
+def test_a_new_instance_with_the_name_of_one_that_was_migrated(
+  hv: LXCHypervisor, node: FakeLxc
+) -> None:
+  """It was refused, since its predecessor ran on another node once."""
+  gone(node, uuid="that-of-the-predecessor")
+  hv.StartInstance(instance(), block_devices(node), False)
+  assert hv.ListInstances() == [NAME]
 
 
 def test_what_is_on_its_way_is_listed_where_it_was(
