@@ -152,6 +152,11 @@ class MigrationPaths:
     return self.home / "journal.lock"
 
   @property
+  def reserve(self) -> Path:
+    """Room that is set aside for the journal."""
+    return self.home / "reserve"
+
+  @property
   def worker_lock(self) -> Path:
     """Held by the worker or receiver for its life; its number is in it."""
     return self.home / "worker.lock"

@@ -56,6 +56,7 @@ The executor:
 
   policy.py      Whether another round of pre-copy pays
   journal.py     What a node durably knows about an instance's migration
+  reserve.py     Room set aside, so that a journal can be written
   machine.py     Executes the table: looks up, writes durably, acts in order
 
 Between the nodes:

@@ -54,9 +54,9 @@ from ..host import (
   read_optional,
   sync_directory,
   wait_until,
-  write_durably,
 )
 from ..layout import MigrationPaths
+from . import reserve
 from .states import State
 
 VERSION = 1
@@ -234,7 +234,7 @@ def save(host: Host, journal: Journal) -> Journal:
   paths = host.layout.migration(journal.name)
   make_home(paths)
   stamped = replace(journal, boot_id=host.boot_id())
-  write_durably(paths.journal, stamped.to_text())
+  reserve.write(paths.journal, paths.reserve, stamped.to_text())
   return stamped
 
 

@@ -38,6 +38,7 @@ with the guest running on here.
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -67,6 +68,8 @@ _LAST_SEND_S = 5.0
 # A node that is being booted again answers within this time, or a person
 # has to look at it; Ganeti's job has given up by then.
 _KEEP_ASKING_S = 1800.0
+# Ganeti's job then asks the target's node daemon to end what goes on there.
+_SILENT_S = 30.0
 _HANDED = (State.HANDING, State.HANDING_COLD)
 
 
@@ -179,8 +182,15 @@ class _Source:
     """Asks until the other node has answered."""
     self.reporter.phase("ask the target")
 
+    heard = time.monotonic()
+
     def answered() -> bool:
+      nonlocal heard
       event = self.acts.ask_peer(self.machine.current())
+      if event is not Event.PEER_SILENT:
+        heard = time.monotonic()
+      elif time.monotonic() - heard > _SILENT_S:
+        return True
       return self.machine.fire(event).journal.state not in _HANDED
 
     daemons.patiently(answered, _KEEP_ASKING_S, _ASK_AGAIN_S)

@@ -79,8 +79,12 @@ def serve(
     certificate=certificate,
     find_secret=lambda migration: find_secret(host, migration),
   ) as listener:
-    heard = time.monotonic()
+    heard = looked = time.monotonic()
+    abandoned: frozenset[str] = frozenset()
     while True:
+      if time.monotonic() - looked > _LOOK_S:
+        abandoned = take_up(host, abandoned)
+        looked = time.monotonic()
       try:
         channel = listener.accept(_LOOK_S)
       except NoAnswer:
@@ -93,6 +97,29 @@ def serve(
       thread = threading.Thread(target=_serve, args=(host, storage, channel))
       thread.start()
       threads.append(thread)
+
+
+def take_up(host: Host, before: frozenset[str]) -> frozenset[str]:
+  """Has guests restored that wait for it and are nobody's work any more.
+
+  @param before: those that were so the last time: one whose restore is
+      about to begin is left alone
+  @return: those that are so now
+
+  """
+  found = frozenset(
+    listed.name
+    for listed in journal.load_all(host)
+    if listed.journal
+    and listed.journal.state in (State.OWNER, State.RETRYING)
+    and journal.worker(host, listed.name) is None
+  )
+  for name in found & before:
+    try:
+      daemons.start_worker(host, name, settle=True)
+    except (LxcError, OSError) as err:
+      _log.warning("Migration of %s: %s", name, err)
+  return found
 
 
 def _ends(host: Host, lock: int, *, is_late: bool) -> bool:

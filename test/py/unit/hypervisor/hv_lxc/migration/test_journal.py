@@ -29,6 +29,7 @@
 """The migration journal: durable, private, and readable when damaged."""
 
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -40,6 +41,7 @@ from ganeti.hypervisor.hv_lxc.errors import Incomplete, Refused
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
+from ganeti.hypervisor.hv_lxc.migration import reserve as reserves
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
 from ganeti.hypervisor.hv_lxc.migration.states import State
 
@@ -120,6 +122,38 @@ def test_it_is_on_the_disk_before_anybody_goes_on(
   assert synced[3:] == [str(home)]
 
 
+def test_the_token_is_given_back_though_the_file_system_is_full(
+  node: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  journals.save(node, JOURNAL)
+  reserve = node.layout.migration(NAME).reserve
+  write_durably = reserves.write_durably
+
+  def full(path: pathlib.Path, text: str) -> None:
+    if reserve.exists():
+      raise OSError(errno.ENOSPC, "No space left on device")
+    write_durably(path, text)
+
+  monkeypatch.setattr(reserves, "write_durably", full)
+  closed = dataclasses.replace(JOURNAL, state=State.CLOSED)
+  journals.save(node, closed)
+  assert journals.load(node, NAME).state is State.CLOSED
+
+
+def test_any_other_failure_to_write_keeps_the_reserve(
+  node: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  journals.save(node, JOURNAL)
+
+  def broken(_path: pathlib.Path, _text: str) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+  monkeypatch.setattr(reserves, "write_durably", broken)
+  with pytest.raises(OSError, match="Input/output"):
+    journals.save(node, dataclasses.replace(JOURNAL, state=State.CLOSED))
+  assert node.layout.migration(NAME).reserve.stat().st_blocks
+
+
 def test_a_power_cut_while_writing_leaves_the_old_one(
   node: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +167,7 @@ def test_a_power_cut_while_writing_leaves_the_old_one(
     journals.save(node, dataclasses.replace(JOURNAL, state=State.GONE))
   assert journals.load(node, NAME) == JOURNAL
   left = node.layout.migration(NAME).home.iterdir()
-  assert [path.name for path in left] == ["journal.json"]
+  assert {path.name for path in left} == {"journal.json", "reserve"}
 
 
 def without(key: str) -> str:

@@ -1,0 +1,99 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+
+"""The target's process takes up what nobody works for any more."""
+
+import pathlib
+
+import pytest
+from ganeti.hypervisor.hv_lxc.host import Host
+from ganeti.hypervisor.hv_lxc.layout import Layout
+from ganeti.hypervisor.hv_lxc.migration import daemons, target
+from ganeti.hypervisor.hv_lxc.migration import journal as journals
+from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
+from ganeti.hypervisor.hv_lxc.migration.states import State
+
+NAME = "web1.example.com"
+
+
+@pytest.fixture
+def node(tmp_path: pathlib.Path) -> Host:
+  layout = Layout.below(*(str(tmp_path / n) for n in ("d", "r", "l", "c")))
+  boot = tmp_path / "proc/sys/kernel/random/boot_id"
+  boot.parent.mkdir(parents=True)
+  boot.write_text("boot-1\n")
+  return Host(layout=layout, proc=tmp_path / "proc")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+  found: list[str] = []
+
+  def start(_host: Host, name: str, *, settle: bool) -> None:
+    assert settle
+    found.append(name)
+
+  monkeypatch.setattr(daemons, "start_worker", start)
+  return found
+
+
+def _save(node: Host, state: State) -> None:
+  journals.save(
+    node, Journal(name=NAME, id="m1", state=state, role=Role.TARGET)
+  )
+
+
+@pytest.mark.parametrize("state", [State.OWNER, State.RETRYING])
+def test_a_guest_whose_restore_died_does_not_wait_for_ever(
+  node: Host, started: list[str], state: State
+) -> None:
+  _save(node, state)
+  seen = target.take_up(node, frozenset())
+  # It may be about to begin.
+  assert not started
+  target.take_up(node, seen)
+  assert started == [NAME]
+
+
+def test_a_restore_under_way_is_left_alone(
+  node: Host, started: list[str]
+) -> None:
+  _save(node, State.OWNER)
+  assert journals.hold_worker_lock(node, NAME) is not None
+  target.take_up(node, target.take_up(node, frozenset([NAME])))
+  assert not started
+
+
+@pytest.mark.parametrize("state", [State.READY, State.RESUMED, State.CLOSED])
+def test_a_guest_that_is_not_to_be_restored_is_not(
+  node: Host, started: list[str], state: State
+) -> None:
+  _save(node, state)
+  target.take_up(node, frozenset([NAME]))
+  assert not started
