@@ -78,6 +78,8 @@ _MESSAGES: dict[Act, Message] = {
   Act.SEND_RELEASED: State(str(Journaled.RELEASED), ""),
   Act.SEND_FORGOT: State(str(Journaled.IDLE), ""),
 }
+# What the node says to which the instance comes.
+_ANSWERS = (Closed, Returned, Resumed, State)
 
 
 def _nothing() -> None:
@@ -138,6 +140,10 @@ class NodeActs:
 
   def _tell(self, message: Message) -> None:
     if self.send is None:
+      if isinstance(message, _ANSWERS):
+        # Whoever acts without a connection lets the other node ask: it may
+        # be that nobody has listened since a process was killed.
+        self._start_receiver()
       return
     try:
       self.send(message)

@@ -1,0 +1,93 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+
+"""What the acts of a migration do when nobody is connected."""
+
+import pathlib
+
+import pytest
+from ganeti.hypervisor.hv_lxc.host import Host
+from ganeti.hypervisor.hv_lxc.layout import Layout
+from ganeti.hypervisor.hv_lxc.migration import daemons, task
+from ganeti.hypervisor.hv_lxc.migration.acts import NodeActs
+from ganeti.hypervisor.hv_lxc.migration.journal import Journal
+from ganeti.hypervisor.hv_lxc.migration.messages import Message
+from ganeti.hypervisor.hv_lxc.migration.states import Act
+from ganeti.hypervisor.hv_lxc.migration.task import Task
+
+NAME = "web1.example.com"
+JOURNAL = Journal(name=NAME, id="m1")
+
+
+@pytest.fixture
+def listening(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+  found: list[tuple[str, int]] = []
+
+  def start(_host: Host, address: str, port: int) -> None:
+    found.append((address, port))
+
+  monkeypatch.setattr(daemons, "start_receiver", start)
+  return found
+
+
+@pytest.fixture
+def acts(tmp_path: pathlib.Path) -> NodeActs:
+  layout = Layout.below(*(str(tmp_path / n) for n in ("d", "r", "l", "c")))
+  host = Host(layout=layout, proc=tmp_path / "proc")
+  paths = layout.migration(NAME)
+  paths.home.mkdir(parents=True)
+  task.save(paths, Task(uuid="u", disks=(), address="192.0.2.2", port=8102))
+  return NodeActs(host=host, storage=None, name=NAME)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+  "act", [Act.SEND_CLOSED, Act.SEND_RESUMED, Act.SEND_RELEASED]
+)
+def test_the_other_node_can_ask_though_the_receiver_was_killed(
+  acts: NodeActs, listening: list[tuple[str, int]], act: Act
+) -> None:
+  acts.perform(act, JOURNAL)
+  assert listening == [("192.0.2.2", 8102)]
+
+
+def test_a_source_does_not_listen(
+  acts: NodeActs, listening: list[tuple[str, int]]
+) -> None:
+  acts.perform(Act.SEND_GRANT, JOURNAL)
+  assert not listening
+
+
+def test_who_is_connected_just_answers(
+  acts: NodeActs, listening: list[tuple[str, int]]
+) -> None:
+  said: list[Message] = []
+  acts.send = said.append
+  acts.perform(Act.SEND_RESUMED, JOURNAL)
+  assert len(said) == 1
+  assert not listening
