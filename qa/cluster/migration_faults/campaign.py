@@ -70,7 +70,7 @@ _COMMANDS = (
   ("failover -f",),
 )
 # The list of instances makes what is unsettled be settled.
-_SETTLE_S = 10.0
+_SETTLE_S = 6.0
 
 
 @dataclass
@@ -83,6 +83,7 @@ class Verdict:
   @ivar command: that was needed to have the guest run where Ganeti has it
   @ivar defects: everything that must not be
   @ivar notes: what is worth telling besides
+  @ivar commit: of the checkout
 
   """
 
@@ -95,6 +96,7 @@ class Verdict:
   job: str = ""
   defects: list[str] = field(default_factory=list)
   notes: list[str] = field(default_factory=list)
+  commit: str = ""
 
 
 class Campaign:

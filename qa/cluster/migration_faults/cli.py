@@ -117,9 +117,11 @@ def run(faults: list[Fault], options: argparse.Namespace) -> list[Verdict]:
   campaign = Campaign(of_environment(), options.seed)
   campaign.begin()
   verdicts = []
+  commit = table.commit()
   try:
     for number, fault in enumerate(faults, 1):
       verdict = campaign.run(fault)
+      verdict.commit = commit
       if number % _CHECK_DISK_EVERY == 0 or number == len(faults):
         bad = campaign.check_disk()
         verdict.defects += [f"fsck: {bad}"] if bad else []

@@ -40,16 +40,20 @@ from cluster.migration_faults.campaign import Verdict
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
-def versions(cluster: Cluster) -> dict[str, str]:
-  """Of what was tried."""
-  node = cluster.master
-  commit = subprocess.run(
+def commit() -> str:
+  """Of the checkout, "" if it is none."""
+  done = subprocess.run(
     ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
     capture_output=True,
     text=True,
   )
+  return done.stdout.strip()
+
+
+def versions(cluster: Cluster) -> dict[str, str]:
+  """Of what was tried."""
+  node = cluster.master
   return {
-    "commit": commit.stdout.strip() or "none",
     "kernel": node.run("uname", "-r").strip(),
     "CRIU": node.run("criu", "--version").split()[-1],
     "LXC": node.run("lxc-start", "--version").strip(),
@@ -108,13 +112,23 @@ def as_rst(found: list[tuple[int, Verdict]], about: dict[str, str]) -> str:
     "   :header-rows: 1",
     "",
   ]
-  heads = ("seed", "fault", "states", "outcome", "command", "s", "remarks")
+  heads = (
+    "seed",
+    "commit",
+    "fault",
+    "states",
+    "outcome",
+    "command",
+    "s",
+    "remarks",
+  )
   lines += _row(*heads)
   for seed, verdict in found:
     if not verdict.hit:
       continue
     lines += _row(
       str(seed),
+      verdict.commit,
       verdict.fault,
       verdict.states,
       verdict.outcome,
