@@ -28,6 +28,7 @@
 
 """A client that counts: numbered lines to a guest and back."""
 
+import contextlib
 import json
 import subprocess
 from dataclasses import dataclass
@@ -137,7 +138,9 @@ class Stream:
       text=True,
     )
     assert self._process.stdout
-    assert self._process.stdout.readline() == "connected\n"
+    if self._process.stdout.readline() != "connected\n":
+      self.end()
+      raise AssertionError(f"{address} port {port} does not answer")
 
   def __enter__(self) -> Self:
     return self
@@ -176,6 +179,8 @@ class Stream:
     except (OSError, ValueError):
       self._process.kill()
     for end in (self._process.stdin, self._process.stdout):
-      end.close()
+      # What was not written yet cannot be, if the client has ended.
+      with contextlib.suppress(OSError):
+        end.close()
     self._process.wait(30)
     return self._last
