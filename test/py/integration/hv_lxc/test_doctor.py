@@ -138,6 +138,9 @@ def child_that(make: Callable[[], None]) -> Iterator[Guest]:
       os.closerange(0, low)
       os.closerange(low + 1, high)
       os.closerange(high + 1, 1 << 16)
+      # As all in a guest; the session of the tests is led from outside of
+      # the node.
+      os.setsid()
       make()
       os.write(tell, b"+")
       os.read(wait, 1)
