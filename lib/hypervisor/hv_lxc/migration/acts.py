@@ -143,13 +143,19 @@ class NodeActs:
       if isinstance(message, _ANSWERS):
         # Whoever acts without a connection lets the other node ask: it may
         # be that nobody has listened since a process was killed.
-        self._start_receiver()
+        self._let_ask()
       return
     try:
       self.send(message)
     except LxcError as err:
       # It asks when it wants to know.
       _log.info("Migration of %s: %s", self.name, err)
+
+  def _let_ask(self) -> None:
+    try:
+      self._start_receiver()
+    except LxcError as err:
+      _log.warning("Migration of %s: %s", self.name, err)
 
   def _start_worker(self) -> None:
     daemons.start_worker(self.host, self.name)

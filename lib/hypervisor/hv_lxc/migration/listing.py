@@ -144,15 +144,25 @@ def _attend(host: Host, listed: Listed, *, lives: bool, thorough: bool) -> None:
     return
   has_images = host.layout.migration(listed.name).images.exists()
   agreed = found.agreed or found.finalized
+  state = _state(host, found)
   if not protocol.needs_settling(
-    _state(host, found), has_images=has_images, lives=lives, is_agreed=agreed
+    state, has_images=has_images, lives=lives, is_agreed=agreed
   ):
+    # The source can wait for what this node has nothing more to do about.
+    if thorough and protocol.needs_answerer(
+      state, lives=lives, is_agreed=agreed
+    ):
+      _listen(host, listed.name)
     return
   if found.role is not Role.TARGET or has_images:
     daemons.start_worker(host, listed.name, settle=True)
   elif thorough or found.state in (State.EXPECTING, State.READY, State.OWNER):
-    part = task.load(host.layout.migration(listed.name))
-    daemons.start_receiver(host, part.address, part.port)
+    _listen(host, listed.name)
+
+
+def _listen(host: Host, name: str) -> None:
+  part = task.load(host.layout.migration(name))
+  daemons.start_receiver(host, part.address, part.port)
 
 
 def _is_past(host: Host, found: Journal) -> bool:

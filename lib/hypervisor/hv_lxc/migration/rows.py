@@ -55,7 +55,9 @@ RETRY = Step(
 )
 FORGET = Step(to=S.IDLE, after=(A.DISCARD_IMAGES,))
 LET_RUN = Step(before=(A.FINISH,), to=S.IDLE, after=(A.DISCARD_IMAGES,))
-CLOSE = Step(before=(A.STOP_WORKER,), to=S.CLOSED, after=(A.DISCARD_IMAGES,))
+CLOSE = Step(
+  before=(A.STOP_WORKER,), to=S.CLOSED, after=(A.SEND_CLOSED, A.DISCARD_IMAGES)
+)
 TAKE_ON = Step(
   before=(A.STOP_WORKER, A.DISCARD_IMAGES),
   to=S.EXPECTING,

@@ -34,11 +34,13 @@ import pathlib
 import pytest
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
-from ganeti.hypervisor.hv_lxc.migration import daemons, task
+from ganeti.hypervisor.hv_lxc.migration import daemons, listing, task
+from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration.acts import NodeActs
-from ganeti.hypervisor.hv_lxc.migration.journal import Journal
+from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
 from ganeti.hypervisor.hv_lxc.migration.messages import Message
-from ganeti.hypervisor.hv_lxc.migration.states import Act
+from ganeti.hypervisor.hv_lxc.migration.states import Act, Event, State
+from ganeti.hypervisor.hv_lxc.migration.table import TABLE
 from ganeti.hypervisor.hv_lxc.migration.task import Task
 
 NAME = "web1.example.com"
@@ -74,6 +76,26 @@ def test_the_other_node_can_ask_though_the_receiver_was_killed(
 ) -> None:
   acts.perform(act, JOURNAL)
   assert listening == [("192.0.2.2", 8102)]
+
+
+def test_a_closed_target_answers_a_source_that_was_cut_off(
+  acts: NodeActs, listening: list[tuple[str, int]]
+) -> None:
+  """A guest was nobody's: its source asked where nobody listened."""
+  closed = Journal(
+    name=NAME, id="m1", role=Role.TARGET, state=State.CLOSED, boot_id="boot-1"
+  )
+  boot = acts.host.proc / "sys/kernel/random/boot_id"
+  boot.parent.mkdir(parents=True)
+  boot.write_text("boot-1\n")
+  journals.save(acts.host, closed)
+  listing.attend(acts.host, [], thorough=True)
+  assert listening == [("192.0.2.2", 8102)]
+
+
+def test_a_target_that_is_told_to_give_up_lets_the_source_ask() -> None:
+  for state in (State.EXPECTING, State.READY, State.OWNER):
+    assert Act.SEND_CLOSED in TABLE[state, Event.DST_ABORT].after
 
 
 def test_a_source_does_not_listen(
