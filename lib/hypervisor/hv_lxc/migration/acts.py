@@ -42,11 +42,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import cgroup, freezer, hierarchies, record, stopping
-from ..errors import Incomplete, LxcError, Refused
+from ..errors import Failed, Incomplete, LxcError, Refused
 from ..host import Host, forget_lock, locked, read_optional, wait_until
 from ..partitions import Partitions
 from ..record import Phase
-from . import daemons, dump, intake, journal, peer, restore, taking_life, task
+from . import (
+  daemons,
+  dump,
+  held,
+  intake,
+  journal,
+  peer,
+  restore,
+  taking_life,
+  task,
+)
 from .journal import Journal
 from .machine import Machine
 from .messages import (
@@ -67,6 +77,7 @@ _log = logging.getLogger(__name__)
 _CRIU_END_S = 30.0
 # After the decision a restore that fails can only be tried again.
 _ATTEMPTS = 3
+_AT_DUMP = "CRTOOLS_SCRIPT_ACTION=post-dump"
 # CRIU and what LXC starts it with, as /proc/PID/comm has them.
 _CRIU_NAMES = frozenset({"criu", "lxc-checkpoint"})
 
@@ -175,6 +186,13 @@ class NodeActs:
 
   def _freeze(self) -> None:
     freezer.order(hierarchies.find(self.host), self.name)
+    if not is_held(self.host, self.name):
+      # CRIU has let the guest go: the images are not what it is now.
+      raise Failed(
+        f"Instance {self.name} was not held until its images had arrived",
+        evidence="the process for which CRIU waited has ended",
+        remedy="start the migration anew",
+      )
 
   def _kill_tasks(self) -> None:
     taking_life.kill_payload(hierarchies.find(self.host), self.name)
@@ -344,6 +362,19 @@ def end_criu(host: Host, name: str) -> None:
       evidence=f"processes {_criu(host, name)}",
       remedy="repeat this",
     )
+
+
+def is_held(host: Host, name: str) -> bool:
+  """Whether CRIU's action script holds a guest at the end of a dump."""
+  script = str(held.script_path(host.layout.migration(name)))
+  for entry in host.proc.iterdir():
+    if not entry.name.isdigit():
+      continue
+    if script not in (read_optional(entry / "cmdline") or "").split("\0"):
+      continue
+    if _AT_DUMP in (read_optional(entry / "environ") or "").split("\0"):
+      return True
+  return False
 
 
 def _criu(host: Host, name: str) -> list[int]:

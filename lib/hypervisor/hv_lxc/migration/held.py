@@ -85,9 +85,14 @@ class Story:
     return f"{text}: {said}" if said else text
 
 
+def script_path(work: MigrationPaths) -> Path:
+  """Where the action script is executed."""
+  return work.home / "criu-action"
+
+
 def script(work: MigrationPaths) -> Path:
   """Puts the action script where it can be executed; returns its path."""
-  target = work.home / "criu-action"
+  target = script_path(work)
   text = read_text(Path(__file__).with_name(_SCRIPT))
   flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
   with os.fdopen(os.open(target, flags, 0o700), "w", encoding="utf-8") as out:

@@ -36,7 +36,7 @@ from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import daemons, listing, task
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
-from ganeti.hypervisor.hv_lxc.migration.acts import NodeActs
+from ganeti.hypervisor.hv_lxc.migration.acts import NodeActs, is_held
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
 from ganeti.hypervisor.hv_lxc.migration.messages import Message
 from ganeti.hypervisor.hv_lxc.migration.states import Act, Event, State
@@ -113,3 +113,24 @@ def test_who_is_connected_just_answers(
   acts.perform(Act.SEND_RESUMED, JOURNAL)
   assert len(said) == 1
   assert not listening
+
+
+def _process(acts: NodeActs, pid: int, stage: str) -> None:
+  entry = acts.host.proc / str(pid)
+  entry.mkdir(parents=True)
+  script = acts.host.layout.migration(NAME).home / "criu-action"
+  (entry / "cmdline").write_text(f"/bin/sh\0{script}\0")
+  (entry / "environ").write_text(f"A=b\0CRTOOLS_SCRIPT_ACTION={stage}\0")
+
+
+def test_a_guest_that_criu_let_go_is_not_taken_for_its_images(
+  acts: NodeActs,
+) -> None:
+  """Its connections were lost: it went on after it had been dumped."""
+  acts.host.proc.mkdir(exist_ok=True)
+  assert not is_held(acts.host, NAME)
+  _process(acts, 11, "network-unlock")
+  assert not is_held(acts.host, NAME)
+  _process(acts, 12, "post-dump")
+  assert is_held(acts.host, NAME)
+  assert not is_held(acts.host, "web2.example.com")
