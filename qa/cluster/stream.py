@@ -30,6 +30,7 @@
 
 import contextlib
 import json
+import pathlib
 import subprocess
 from dataclasses import dataclass
 from types import TracebackType
@@ -38,71 +39,8 @@ from typing import Self
 from cluster.cluster import Node, wait_for
 from ganeti_lab import command
 
-# Run in a node: sends numbers with a check, reads them back, and tells about
-# it on each line that it is sent; ends with its standard input.
-_CLIENT = r"""
-import hashlib, json, select, socket, sys, time
-
-host, port = sys.argv[1], int(sys.argv[2])
-state = {
-  "sent": 0, "received": 0, "lost": 0, "repeated": 0, "stall": 0.0,
-  "connections": 1, "error": "",
-}
-begun = time.monotonic()
-while True:
-  try:
-    link = socket.create_connection((host, port), 5)
-    break
-  except OSError:
-    if time.monotonic() - begun > 30:
-      raise
-    time.sleep(0.1)
-link.setblocking(False)
-out, data, last = b"", b"", time.monotonic()
-
-def line(number):
-  check = hashlib.sha256(str(number).encode()).hexdigest()
-  return f"{number} {check}\n".encode()
-
-print("connected", flush=True)
-while True:
-  ahead = state["sent"] - state["received"] < 64
-  if ahead and len(out) < 4096:
-    state["sent"] += 1
-    out += line(state["sent"])
-  write = [link] if out else []
-  ready, writable, _ = select.select([link, sys.stdin], write, [], 0.02)
-  if sys.stdin in ready:
-    if not sys.stdin.readline():
-      break
-    print(json.dumps(state), flush=True)
-  try:
-    if writable:
-      out = out[link.send(out):]
-    if link in ready:
-      got = link.recv(1 << 16)
-      if not got:
-        raise ConnectionResetError("closed by the guest")
-      data += got
-  except BlockingIOError:
-    pass
-  except OSError as err:
-    state["error"] = str(err)
-    print(json.dumps(state), flush=True)
-    break
-  *lines, data = data.split(b"\n")
-  for text in lines:
-    number = int(text.split()[0])
-    wanted = state["received"] + 1
-    if number > wanted or text + b"\n" != line(number):
-      state["lost"] += 1
-    elif number < wanted:
-      state["repeated"] += 1
-    state["received"] = max(number, state["received"])
-    now = time.monotonic()
-    state["stall"] = max(state["stall"], now - last)
-    last = now
-"""
+# Handed to the node's Python as text: the node's own copy may be older.
+_CLIENT = (pathlib.Path(__file__).with_name("counting_client.py")).read_text()
 
 
 @dataclass(frozen=True)
@@ -119,7 +57,6 @@ class Report:
   lost: int
   repeated: int
   stall: float
-  connections: int
   error: str
 
 

@@ -132,6 +132,9 @@ class Node:
     for number in (signal.SIGINT, signal.SIGQUIT):
       signal.signal(number, signal.SIG_IGN)
     sys.stdout.flush()
+    # A file of this machine's that a guest inherited, by way of lxc-attach,
+    # would keep it from being migrated.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.execvpe(enter[0], enter, command.environment())
 
 
