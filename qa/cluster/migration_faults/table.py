@@ -33,6 +33,7 @@ import dataclasses
 import json
 import pathlib
 import subprocess
+import textwrap
 
 from cluster.cluster import Cluster
 from cluster.migration_faults.campaign import Verdict
@@ -106,7 +107,7 @@ def as_rst(found: list[tuple[int, Verdict]], about: dict[str, str]) -> str:
     "",
     *(f":{key}: {value}" for key, value in about.items()),
     "",
-    summary([verdict for _, verdict in found]),
+    *textwrap.wrap(summary([verdict for _, verdict in found]), 72),
     "",
     ".. list-table::",
     "   :header-rows: 1",
@@ -142,6 +143,8 @@ def as_rst(found: list[tuple[int, Verdict]], about: dict[str, str]) -> str:
 def _row(*cells: str) -> list[str]:
   plain = [c.replace("*", "").replace("`", "'")[:240] for c in cells]
   marks = ["   * -", *["     -"] * (len(cells) - 1)]
-  return [
-    f"{mark} {cell}".rstrip() for mark, cell in zip(marks, plain, strict=True)
-  ]
+  lines = []
+  for mark, cell in zip(marks, plain, strict=True):
+    head, *rest = textwrap.wrap(cell, 72) or [""]
+    lines += [f"{mark} {head}".rstrip(), *(f"       {line}" for line in rest)]
+  return lines
