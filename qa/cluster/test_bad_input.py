@@ -205,6 +205,9 @@ def test_noded_is_killed_in_the_middle(cluster: Cluster, verb: str) -> None:
     if verb == "shutdown":
       instance.gnt("startup")
     _kill_noded_during(instance, verb, delay_ms)
+    if verb == "shutdown":
+      # The guest was asked, or not: to Ganeti it runs until it has ended.
+      instance.gnt("shutdown", "--timeout=5")
     instance.gnt("startup")
     assert instance.status == "running"
     assert instance.inside("echo alive").strip() == "alive"

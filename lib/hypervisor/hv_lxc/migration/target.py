@@ -153,8 +153,6 @@ def _is_awaited(host: Host, listed: Listed, *, is_late: bool) -> bool:
     return False
   if is_late and found.state not in _UNDECIDED:
     return False
-  if found.state is State.RELEASED:
-    return not found.agreed
   lives = cgroup.is_running(hierarchies.find(host), listed.name)
   return protocol.needs_answerer(
     found.state, lives=lives, is_agreed=found.agreed or found.finalized

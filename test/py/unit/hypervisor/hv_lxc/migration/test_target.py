@@ -97,3 +97,32 @@ def test_a_guest_that_is_not_to_be_restored_is_not(
   _save(node, state)
   target.take_up(node, frozenset([NAME]))
   assert not started
+
+
+@pytest.mark.parametrize(
+  ("state", "agreed", "is_late", "needed"),
+  [
+    # It was agreed that the guest came here, not that it has gone since:
+    # the node that it came from may start it again, and asks before.
+    (State.RELEASED, True, False, True),
+    (State.RELEASED, True, True, False),
+    (State.EXPECTING, False, True, True),
+    (State.OWNER, False, True, True),
+    (State.IDLE, False, False, False),
+  ],
+)
+def test_whether_a_source_may_have_something_to_ask(
+  node: Host,
+  monkeypatch: pytest.MonkeyPatch,
+  state: State,
+  agreed: bool,
+  is_late: bool,
+  needed: bool,
+) -> None:
+  monkeypatch.setattr(target.cgroup, "is_running", lambda *_: False)
+  monkeypatch.setattr(target.hierarchies, "find", lambda _: None)
+  role = Role.NONE if state is State.IDLE else Role.TARGET
+  journals.save(
+    node, Journal(name=NAME, state=state, role=role, id="m1", agreed=agreed)
+  )
+  assert target.is_needed(node, is_late=is_late) is needed
