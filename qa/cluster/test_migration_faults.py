@@ -27,13 +27,13 @@
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
 
-"""A few faults, by chance, into live migrations; qa/migration-faults has all.
+"""A few faults put into live migrations; qa/migration-faults has all.
 
-The seed is printed; with it qa/migration-faults repeats the same faults.
+GANETI_LXC_SEED chooses others; the seed is printed, and with it
+qa/migration-faults repeats the same faults.
 """
 
 import os
-import random
 
 import pytest
 from cluster.cluster import Cluster
@@ -42,11 +42,13 @@ from cluster.migration_faults.campaign import Campaign
 from cluster.migration_faults.catalogue import all_faults
 
 COUNT = 4
+# Faults that all have been seen; those of other seeds are for the campaign.
+_SEED = 1
 
 
 @pytest.mark.timeout(600)
 def test_a_migration_survives_whatever_happens(cluster: Cluster) -> None:
-  seed = int(os.environ.get("GANETI_LXC_SEED") or random.randrange(10**6))
+  seed = int(os.environ.get("GANETI_LXC_SEED") or _SEED)
   print(f"again: qa/migration-faults --lab LAB --seed {seed} --count {COUNT}")
   campaign = Campaign(cluster, seed)
   campaign.begin()
