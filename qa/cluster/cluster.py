@@ -294,6 +294,11 @@ class Instance:
   def add(self, **wanted: Any) -> "Instance":
     """Adds the instance; it runs afterwards, unless told otherwise."""
     self.cluster.gnt("instance", *self.add_argv(**wanted))
+    # The one before with this address had another MAC, and the kernel is
+    # sure of that for up to 45 s after the last traffic (arp(7),
+    # base_reachable_time).
+    for node in self.cluster.nodes:
+      node.try_run("ip", "neigh", "flush", "to", self.address)
     return self
 
   def add_refused(self, **wanted: Any) -> str:
