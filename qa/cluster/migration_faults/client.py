@@ -105,3 +105,5 @@ class Client:
     assert self._process.stdin
     self._process.stdin.close()
     self._process.wait(10)
+    if self._process.stdout:
+      self._process.stdout.close()

@@ -111,3 +111,6 @@ class Oracle:
     assert self._process.stdin
     self._process.stdin.close()
     self._process.wait(10)
+    self._thread.join()
+    if self._process.stdout:
+      self._process.stdout.close()
