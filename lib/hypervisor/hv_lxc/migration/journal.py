@@ -269,15 +269,17 @@ class Listed:
   problem: str = ""
 
 
+def look(host: Host, name: str) -> Listed:
+  """One journal, for a list; it being damaged is no error."""
+  try:
+    return Listed(name=name, journal=load(host, name))
+  except Incomplete as err:
+    return Listed(name=name, journal=None, problem=str(err))
+
+
 def load_all(host: Host) -> list[Listed]:
   """All journals of this node; a damaged one does not hide the others."""
-  found = []
-  for name in names(host):
-    try:
-      found.append(Listed(name=name, journal=load(host, name)))
-    except Incomplete as err:
-      found.append(Listed(name=name, journal=None, problem=str(err)))
-  return found
+  return [look(host, name) for name in names(host)]
 
 
 @contextlib.contextmanager

@@ -82,16 +82,9 @@ def one_usage(host: Host, name: str, found: Usage | None) -> Usage | None:
   """The same for the figures of one instance."""
   if not host.layout.migration(name).journal.exists():
     return found
-  if not _is_shown(host, _load(host, name), lives=found is not None):
+  if not _is_shown(host, journal.look(host, name), lives=found is not None):
     return None
   return found or _between(host, name)
-
-
-def _load(host: Host, name: str) -> Listed:
-  try:
-    return Listed(name=name, journal=journal.load(host, name))
-  except LxcError as err:
-    return Listed(name=name, journal=None, problem=str(err))
 
 
 def _is_shown(host: Host, listed: Listed, *, lives: bool) -> bool:

@@ -131,13 +131,23 @@ def _other_nodes(host: Host) -> list[str]:
   """The addresses of all nodes that are not marked offline, but this one."""
   offline = (read_optional(host.layout.ssconf("offline_nodes")) or "").split()
   here = os.uname().nodename
-  text = read_optional(host.layout.ssconf("node_secondary_ips")) or ""
-  found = []
-  for line in text.splitlines():
-    node, _, address = line.replace("=", " ").partition(" ")
-    if node not in (*offline, here):
-      found.append(address.strip())
-  return found
+  return [
+    address
+    for node, address in _addresses(host, "node_secondary_ips")
+    if node not in (*offline, here)
+  ]
+
+
+def _addresses(host: Host, key: str) -> list[tuple[str, str]]:
+  """Nodes and their addresses, from ssconf.
+
+  It has lines "NAME ADDRESS" (ssconf.py, _GetDictOfSsconfMap).
+
+  """
+  text = read_optional(host.layout.ssconf(key)) or ""
+  lines = (line.replace("=", " ") for line in text.splitlines())
+  parts = (line.partition(" ") for line in lines)
+  return [(node, address.strip()) for node, _, address in parts]
 
 
 def forget(journal: Journal, certificate: Path) -> None:
@@ -175,15 +185,9 @@ def is_offline(host: Host, journal: Journal) -> bool:
 
 
 def node_name(host: Host, address: str) -> str:
-  """The node with a primary or secondary IP address; "" if unknown.
-
-  ssconf has lines "NAME ADDRESS" (ssconf.py, _GetDictOfSsconfMap).
-
-  """
+  """The node with a primary or secondary IP address; "" if unknown."""
   for key in ("node_secondary_ips", "node_primary_ips"):
-    text = read_optional(host.layout.ssconf(key)) or ""
-    for line in text.splitlines():
-      name, _, ip = line.replace("=", " ").partition(" ")
-      if ip.strip() == address:
+    for name, ip in _addresses(host, key):
+      if ip == address:
         return name
   return ""
