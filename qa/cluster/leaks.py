@@ -93,6 +93,12 @@ for top in ("/var/lib/ganeti/lxc", "/run/ganeti/lxc", "/var/lib/lxc",
     for name in directories + files:
       note("file", f"{root}/{name}")
 
+# What somebody installed by hand shadows what the package brings.
+for top in ("/usr/local", "/etc/cron.d", "/etc/ganeti", "/var/lib/prometheus"):
+  for root, directories, files in os.walk(top):
+    for name in files:
+      note("file", f"{root}/{name}")
+
 # A journal tells where an instance went and may stay; images are secrets.
 for root, directories, files in os.walk("/var/lib/ganeti/lxc-migration"):
   for name in directories:

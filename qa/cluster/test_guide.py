@@ -30,6 +30,7 @@
 """Every command of the administrator's guide does what the guide says."""
 
 import collections
+from collections.abc import Iterator
 
 import pexpect
 import pytest
@@ -116,8 +117,23 @@ def test_what_is_run_elsewhere_is_little() -> None:
   }
 
 
+# The driver itself is that of the package, which has placed it as well.
+_TAKE_AWAY = f"""
+make -C {_SOURCE} uninstall GANETI_VERSIONS=
+rm -rf /etc/cron.d/ganeti-lxc-metrics /var/lib/prometheus /etc/ganeti/lxc
+"""
+
+
+@pytest.fixture
+def as_found(cluster: Cluster) -> Iterator[None]:
+  """Afterwards the nodes have nothing of what the guide installed."""
+  yield
+  for node in cluster.nodes:
+    node.sh(_TAKE_AWAY)
+
+
 @pytest.mark.timeout(3000)
-@pytest.mark.usefixtures("transfers")
+@pytest.mark.usefixtures("transfers", "as_found")
 def test_guide_from_beginning_to_end(cluster: Cluster) -> None:
   for block in _BLOCKS:
     if block.place not in ("vm", "elsewhere"):

@@ -212,6 +212,22 @@ def test_back_to_the_release_before(
   assert instance.status == "running"
 
 
+def test_package_is_not_mixed_up_with_what_make_install_left(
+  cluster: Cluster, releases: Packages
+) -> None:
+  """A tool in /usr/local, which comes first for root, places its own driver."""
+  node = cluster.master
+  older = "/usr/local/sbin/ganeti-lxc-place"
+  node.sh(f"printf '#!/bin/sh\\nexit 0\\n' >{older}; chmod 755 {older}")
+  before = packages.daemon_pid(node, "noded")
+  try:
+    releases.install(node, releases.later)
+    assert packages.daemon_pid(node, "noded") != before
+    node.run("grep", "-q", NEXT, f"{packages.DRIVER}/__init__.py")
+  finally:
+    node.run("rm", older)
+
+
 def test_a_job_goes_on_while_the_package_is_upgraded(
   cluster: Cluster, releases: Packages
 ) -> None:
