@@ -297,8 +297,12 @@ class Instance:
     # The one before with this address had another MAC, and the kernel is
     # sure of that for up to 45 s after the last traffic (arp(7),
     # base_reachable_time).
-    for node in self.cluster.nodes:
-      node.try_run("ip", "neigh", "flush", "to", self.address)
+    address = self.cluster.gnt(
+      "instance", "list", "--no-headers", "-o", "nic.ip/0", self.name
+    ).strip()
+    if address.count(".") == 3:
+      for node in self.cluster.nodes:
+        node.run("ip", "neigh", "flush", "to", address)
     return self
 
   def add_refused(self, **wanted: Any) -> str:
