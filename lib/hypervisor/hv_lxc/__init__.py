@@ -34,6 +34,7 @@ Ganeti's side:
   driver.py        LXCHypervisor: the CamelCase face that Ganeti calls
   driver_migration.py  The part of it that moves running instances
   driver_errors.py How errors leave the driver
+  late.py          Modules that are imported when they are first needed
   this_node.py     This node, with the directories of this Ganeti
   translate.py     From Ganeti's objects to this package's values
   degraded.py      What stands in when the driver itself cannot be imported

@@ -39,7 +39,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ganeti import constants, errors, objects, pathutils, ssconf
 from ganeti.hypervisor import hv_base
@@ -48,6 +48,7 @@ from . import (
   balloon,
   ended,
   growth,
+  late,
   lxcfiles,
   nics,
   params,
@@ -58,23 +59,32 @@ from . import (
   stopping,
   terminals,
   translate,
-  verify,
 )
 from .driver_errors import as_hypervisor_error
 from .driver_migration import MigrationFace
 from .host import Host, make_directory
-from .migration import calls, listing
-from .migration.machine import Refusal
 from .model import RunState, Usage
 from .this_node import local_host
+
+if TYPE_CHECKING:
+  from . import verify
+  from .migration import calls, listing, machine
+else:
+  verify = late.Late("verify")
+  calls = late.Late("migration.calls")
+  listing = late.Late("migration.listing")
+  machine = late.Late("migration.machine")
 
 _NODE_DAEMON = "ganeti.server.noded"
 
 paramtable.supply_defaults()
 if _NODE_DAEMON in sys.modules:
   # It forks for each request, and what a child imports is imported anew by
-  # the next one: 18 ms of each start and stop (devel/bench).
+  # the next one: 18 ms of each start and stop for partitions, more for the
+  # others (devel/bench).
   partitions.preload()
+  for _module in (verify, calls, listing, machine):
+    _module.load()
 
 
 class InstanceInfo(NamedTuple):
@@ -188,7 +198,7 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
     try:
       self._clean_up(instance_name)
     except errors.HypervisorError as err:
-      if isinstance(err.__cause__, Refusal):
+      if isinstance(err.__cause__, machine.Refusal):
         # Ganeti would only log it, take the instance for stopped, and start
         # it elsewhere while it may run on the other node of a migration.
         raise errors.OpExecError(str(err)) from err

@@ -33,15 +33,19 @@ In the order in which Ganeti calls it; what each does is in migration/.
 
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, objects, pathutils
 
-from . import params, partitions, translate, versions
+from . import late, params, partitions, translate, versions
 from .driver_errors import as_hypervisor_error
 from .host import Host
-from .migration import calls
-from .migration.task import Task
+
+if TYPE_CHECKING:
+  from .migration import calls
+  from .migration.task import Task
+else:
+  calls = late.Late("migration.calls")
 
 
 class MigrationFace:
@@ -124,7 +128,7 @@ class MigrationFace:
       success=bool(success),
     )
 
-  def _part(self, instance: Any, target: str, *, live: bool) -> Task:
+  def _part(self, instance: Any, target: str, *, live: bool) -> "Task":
     wanted = params.parse_migration(instance.hvparams)
     links = [
       (disk, f"{pathutils.DISK_LINKS_DIR}/{instance.name}:{index}", None)

@@ -77,8 +77,16 @@ print(json.dumps({
   "module": hv_lxc.__file__,
   "driver": [driver.__module__, driver.__name__],
   "uid": os.getuid(),
+  "loaded": [m for m in sys.modules if m.startswith(hv_lxc.__name__)],
 }))
 """
+# As in the node daemon: its module is there before the hypervisors.
+IN_NODED = "import sys; sys.modules['ganeti.server.noded'] = sys\n"
+FOR_NODES = (
+  "ganeti.hypervisor.hv_lxc.migration.calls",
+  "ganeti.hypervisor.hv_lxc.migration.listing",
+  "ganeti.hypervisor.hv_lxc.verify",
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +108,10 @@ def probe(
   """Runs the probe unprivileged and returns what it printed."""
   user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
-  def run() -> dict[str, Any]:
+  def run(before: str = "") -> dict[str, Any]:
     with program_guard.opened():
       result = subprocess.run(
-        ["/usr/bin/python3", "-B", "-c", PROBE],
+        ["/usr/bin/python3", "-B", "-c", before + PROBE],
         cwd=readable_tree,
         env={"PATH": "/nonexistent"},
         capture_output=True,
@@ -136,6 +144,18 @@ def test_import_is_unprivileged_and_changes_nothing(
   answer = probe()
   assert answer["uid"] != 0
   assert answer["acts"] == []
+
+
+def test_jobs_and_commands_do_not_import_what_is_for_nodes(
+  probe: Callable[..., Any],
+) -> None:
+  assert not {*FOR_NODES} & {*probe()["loaded"]}
+
+
+def test_node_daemon_imports_it_once_for_all_its_children(
+  probe: Callable[..., Any],
+) -> None:
+  assert {*FOR_NODES} <= {*probe(IN_NODED)["loaded"]}
 
 
 def test_storage_module_is_found(readable_tree: pathlib.Path) -> None:

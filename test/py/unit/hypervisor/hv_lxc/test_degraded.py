@@ -50,8 +50,13 @@ def cls() -> Any:
 
 
 @pytest.fixture
-def reimported() -> Iterator[Any]:
-  """Imports the package once more, with a submodule that is broken."""
+def reimported(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+  """Imports the package once more, with a submodule that is broken.
+
+  As the node daemon does, which imports everything.
+
+  """
+  monkeypatch.setitem(sys.modules, "ganeti.server.noded", sys)
   before = dict(sys.modules)
   defaults = dict(constants.HVC_DEFAULTS[constants.HT_LXC])
 
@@ -95,7 +100,14 @@ class BrokenModule:
 
 
 # One of each layer.
-SUBMODULES = ("driver", "errors", "kernelcheck", "model", "paramtable")
+SUBMODULES = (
+  "driver",
+  "errors",
+  "kernelcheck",
+  "migration.wire",
+  "model",
+  "paramtable",
+)
 
 
 @pytest.mark.parametrize("broken", SUBMODULES)
