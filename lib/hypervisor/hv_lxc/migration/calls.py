@@ -58,14 +58,13 @@ from .auth import Secret
 from .journal import Journal
 from .machine import Refusal
 from .protocol import HELD_ELSEWHERE
-from .states import Event, Reason, State
+from .states import HANDED, Event, Reason, State
 from .task import Task
 
 _INFO_VERSION = 1
 _MIB = 1 << 20
 _NAMED = 3
-_HANDED = (State.HANDING, State.HANDING_COLD)
-_UNDER_WAY = (State.DUMPING, State.DUMPED, *_HANDED)
+_UNDER_WAY = (State.DUMPING, State.DUMPED, *HANDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +230,7 @@ def status(host: Host, storage: Partitions, name: str) -> Status:
   machine = acts.machine()
   working = journal.worker(host, name) is not None
   now = machine.current()
-  if now.state in _HANDED and not working:
+  if now.state in HANDED and not working:
     # Its process was killed: what it would have heard is asked for.
     with contextlib.suppress(LxcError):
       machine.fire(Event.SETTLE)

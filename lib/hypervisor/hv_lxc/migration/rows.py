@@ -32,7 +32,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 
-from .states import Act, Event, Reason, State, Step, refuse
+from .states import HANDED, Act, Event, Reason, State, Step, refuse
 
 A = Act
 E = Event
@@ -75,7 +75,6 @@ START_HERE = Step(
   after=(A.DISCARD_IMAGES,),
   work=A.PLAIN_START,
 )
-HANDED = (S.HANDING, S.HANDING_COLD)
 SOURCE = (S.OFFERED, S.DUMPING, S.DUMPED, *HANDED, S.RESUMING)
 HOLDERS = (*SOURCE, S.OWNER, S.RESUMED, S.RETRYING)
 OVER = (S.IDLE, S.GONE, S.CLOSED, S.RELEASED)

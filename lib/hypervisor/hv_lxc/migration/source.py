@@ -52,7 +52,7 @@ from .journal import Journal
 from .machine import Machine, Refusal
 from .messages import Message, Owner, Ready, Resumed
 from .progress import Reporter
-from .states import Event, State
+from .states import HANDED, Event, State
 from .stream import Sender
 from .task import Task
 
@@ -70,7 +70,6 @@ _LAST_SEND_S = 5.0
 _KEEP_ASKING_S = 1800.0
 # Ganeti's job then asks the target's node daemon to end what goes on there.
 _SILENT_S = 30.0
-_HANDED = (State.HANDING, State.HANDING_COLD)
 
 
 def migrate(host: Host, storage: Partitions, name: str) -> None:
@@ -106,7 +105,7 @@ def settle(host: Host, storage: Partitions, name: str) -> None:
     except Refusal as refusal:
       _log.info("%s", refusal)
       return False
-    return after.state not in (*_HANDED, State.DUMPED)
+    return after.state not in (*HANDED, State.DUMPED)
 
   daemons.patiently(settled, _KEEP_ASKING_S, _ASK_AGAIN_S)
 
@@ -134,7 +133,7 @@ class _Source:
       self.acts.send = channel.send
       self._leave(channel)
       self._hear_out(channel)
-    if self.machine.current().state in _HANDED:
+    if self.machine.current().state in HANDED:
       self._ask()
     self._conclude()
 
@@ -191,7 +190,7 @@ class _Source:
         heard = time.monotonic()
       elif time.monotonic() - heard > _SILENT_S:
         return True
-      return self.machine.fire(event).journal.state not in _HANDED
+      return self.machine.fire(event).journal.state not in HANDED
 
     daemons.patiently(answered, _KEEP_ASKING_S, _ASK_AGAIN_S)
 
@@ -213,7 +212,7 @@ class _Source:
   def _where(self, before: State) -> str:
     if before is State.DUMPED:
       return "runs on where it was"
-    if before in _HANDED:
+    if before in HANDED:
       return "waits until that node answers"
     return "has ended"
 

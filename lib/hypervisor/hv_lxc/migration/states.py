@@ -66,6 +66,10 @@ class State(enum.StrEnum):
   RELEASED = "released"
 
 
+# The token is out, or on its way.
+HANDED = (State.HANDING, State.HANDING_COLD)
+
+
 class Event(enum.StrEnum):
   """What can happen to a node that has a part in a migration."""
 

@@ -53,7 +53,6 @@ from .rows import (
   COME_BACK,
   DISCARD,
   FORGET,
-  HANDED,
   HOLDERS,
   IMPOSSIBLE,
   LET_RUN,
@@ -67,7 +66,7 @@ from .rows import (
   row,
   say,
 )
-from .states import IGNORE, Act, Event, Reason, State, Step, refuse
+from .states import HANDED, IGNORE, Act, Event, Reason, State, Step, refuse
 
 A = Act
 E = Event
