@@ -40,6 +40,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .. import errors
+from ..doctor import counters
 from ..host import Host
 from . import journal as journals
 from .journal import Journal, Role
@@ -49,6 +50,7 @@ from .protocol import (
   classify,
   has_run,
   is_source,
+  outcome,
   why_still_unknown,
 )
 from .states import Act, Event, Reason, State, Step
@@ -188,6 +190,7 @@ class Machine:
       if step.ask_all and not self._acts.lives(self._name):
         self._ask_everybody(journal)
       journal = self._execute(step, journal, of, fresh)
+      self._count(seen, before, journal.state)
     if before != journal.state:
       logging.info(
         "Migration %s of instance %s: %s, %s -> %s",
@@ -213,8 +216,16 @@ class Machine:
     journal = journals.load(self._host, self._name)
     if journal.boot_id in ("", self._host.boot_id()):
       return journal
-    step = TABLE[journal.state, Event.BOOT]
-    return self._execute(replace_to(step, journal.state), journal, None, None)
+    before = journal.state
+    step = replace_to(TABLE[before, Event.BOOT], before)
+    journal = self._execute(step, journal, None, None)
+    self._count(Event.BOOT, before, journal.state)
+    return journal
+
+  def _count(self, event: Event | None, before: State, after: State) -> None:
+    """Counts a migration from this node that is over now."""
+    if came := outcome(event, before, after):
+      counters.increase(self._host, counters.MIGRATIONS, came)
 
   def _execute(
     self, step: Step, journal: Journal, of: str | None, fresh: Journal | None

@@ -49,6 +49,7 @@ __all__ = [
   "may_start",
   "needs_answerer",
   "needs_settling",
+  "outcome",
   "why_still_unknown",
 ]
 
@@ -226,6 +227,22 @@ def needs_settling(
   if state == State.RESUMED:
     return has_images or not lives or not is_agreed
   return True
+
+
+def outcome(event: Event | None, before: State, after: State) -> str:
+  """What came of a migration from this node that is over now; else "".
+
+  One that was offered and not begun is none.
+
+  """
+  if after == before or before in (State.OFFERED, State.GONE):
+    return ""
+  if after == State.GONE:
+    return "succeeded"
+  if before in _SOURCE and after == State.IDLE:
+    # It ran on the other node, and has been stopped there since.
+    return "succeeded" if event == Event.PEER_RELEASED else "failed"
+  return ""
 
 
 def needs_answerer(state: State, *, lives: bool, is_agreed: bool) -> bool:

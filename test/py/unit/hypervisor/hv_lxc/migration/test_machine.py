@@ -32,6 +32,7 @@ import dataclasses
 import pathlib
 
 import pytest
+from ganeti.hypervisor.hv_lxc.doctor import counters
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
@@ -317,3 +318,32 @@ def test_a_message_of_another_migration_is_nobodys_affair(
   assert fired.event is None
   assert acts.done == []
   assert journals.load(node, NAME) == before
+
+
+def counted(node: Host) -> dict[str, int]:
+  return dict(counters.read(node).get(counters.MIGRATIONS, {}))
+
+
+def test_each_migration_from_here_is_counted_once(
+  node: Host, machine: Machine
+) -> None:
+  counters.path(node).parent.mkdir(parents=True, exist_ok=True)
+  put(node, S.HANDING)
+  machine.fire(E.PEER_RUNS)
+  machine.fire(E.SRC_DONE)
+  machine.fire(E.PEER_RUNS)
+  assert counted(node) == {"succeeded": 1}
+  put(node, S.DUMPING)
+  machine.fire(E.DUMP_FAILED)
+  machine.fire(E.DUMP_FAILED)
+  assert counted(node) == {"succeeded": 1, "failed": 1}
+
+
+def test_one_that_a_power_cut_ended_is_counted(
+  node: Host, machine: Machine
+) -> None:
+  counters.path(node).parent.mkdir(parents=True, exist_ok=True)
+  put(node, S.DUMPED)
+  (node.proc / "sys/kernel/random/boot_id").write_text("boot-2\n")
+  assert machine.current().state is S.IDLE
+  assert counted(node) == {"failed": 1}

@@ -282,3 +282,27 @@ def test_the_design_document_has_this_very_table() -> None:
   document = suite.ROOT / "doc/design-lxc.rst"
   # If it has not: put in what devel/model-check --table prints.
   assert table_text() in document.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+  ("event", "before", "after", "expected"),
+  [
+    (Event.PEER_RUNS, State.HANDING, State.GONE, "succeeded"),
+    (Event.PEER_RELEASED, State.HANDING_COLD, State.IDLE, "succeeded"),
+    (Event.PEER_OFFLINE, State.HANDING, State.IDLE, "failed"),
+    (Event.DUMP_FAILED, State.DUMPING, State.IDLE, "failed"),
+    (Event.RESTORED, State.RESUMING, State.IDLE, "failed"),
+    (Event.BOOT, State.DUMPED, State.IDLE, "failed"),
+    # Not over, not begun, counted before, or somebody else's.
+    (Event.PEER_CLOSED, State.HANDING, State.DUMPED, ""),
+    (Event.BOOT, State.HANDING, State.HANDING_COLD, ""),
+    (Event.SRC_ABORT, State.OFFERED, State.IDLE, ""),
+    (Event.PEER_FORGOT, State.GONE, State.IDLE, ""),
+    (Event.STOP, State.RESUMED, State.RELEASED, ""),
+    (None, State.IDLE, State.IDLE, ""),
+  ],
+)
+def test_what_came_of_a_migration(
+  event: Event | None, before: State, after: State, expected: str
+) -> None:
+  assert protocol.outcome(event, before, after) == expected
