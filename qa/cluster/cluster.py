@@ -26,113 +26,37 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""A lab's cluster as its operator sees it: nodes, gnt-* and instances."""
+"""A cluster as its operator sees it: nodes, gnt-* and instances."""
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
+import pathlib
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pexpect
+import pytest
 import suite
+from cluster import site as sites
+from cluster.nodes import DOMAIN, TIMEOUT_S, CommandError, Done, Node
+from cluster.site import Site
 from ganeti_lab import command
-from ganeti_lab import lab as whole_lab
-from ganeti_lab import node as lab_node
 
-TIMEOUT_S = 180.0 * suite.SLOWNESS
+__all__ = ["DOMAIN", "TIMEOUT_S", "CommandError", "Done", "Node"]
+
 # The smallest disk that the busybox guest fits on, with room to write.
 BUSYBOX_MIB = 160
 DEBIAN_MIB = 800
 DEBIAN_GUESTS = ("bookworm", "trixie", "sysvinit", "openrc")
-DOMAIN = "lab"
 # Below it are the instances' directories, also for lxc-* commands.
 LXCPATH = "/var/lib/ganeti/lxc"
 CONSOLE_LOGS = "/run/ganeti/lxc"
-
-
-class CommandError(AssertionError):
-  """A command ended otherwise than it should; holds all it printed."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Done:
-  """How a command ended; C{output} is both streams."""
-
-  status: int
-  output: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Node:
-  """A node of the lab; commands run there as with "qa/lab exec"."""
-
-  lab: str
-  name: str
-
-  @property
-  def host_name(self) -> str:
-    return f"{self.name}.{DOMAIN}"
-
-  @property
-  def seen(self) -> lab_node.Node:
-    """The node as the lab's own program knows it."""
-    return whole_lab.node(self.lab, self.name)
-
-  def try_run(
-    self,
-    *argv: str,
-    stdin: str = "",
-    timeout_s: float = TIMEOUT_S,
-  ) -> Done:
-    """Runs a command in the node, whatever comes of it."""
-    try:
-      done = subprocess.run(
-        self.seen.argv(argv),
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=command.environment(),
-        text=True,
-        errors="replace",
-        timeout=timeout_s,
-      )
-    except subprocess.TimeoutExpired as err:
-      raise CommandError(
-        f"{self.name}: {' '.join(argv)} took more than {timeout_s:.0f} s;"
-        f" until then it printed: {err.stdout!r}"
-      ) from err
-    return Done(done.returncode, done.stdout)
-
-  def run(
-    self, *argv: str, stdin: str = "", timeout_s: float = TIMEOUT_S
-  ) -> str:
-    """Runs a command that has to succeed; returns what it printed."""
-    done = self.try_run(*argv, stdin=stdin, timeout_s=timeout_s)
-    if done.status != 0:
-      raise CommandError(
-        f"{self.name}: {' '.join(argv)} exited with status"
-        f" {done.status}:\n{done.output}"
-      )
-    return done.output
-
-  def sh(self, script: str, timeout_s: float = TIMEOUT_S) -> str:
-    """Runs a shell script that has to succeed."""
-    return self.run("bash", "-euc", script, timeout_s=timeout_s)
-
-  def python(self, script: str, *argv: str) -> str:
-    """Runs a Python script with the node's interpreter."""
-    return self.run("/usr/bin/python3", "-", *argv, stdin=script)
-
-  def write(self, path: str, text: str, mode: str = "644") -> None:
-    """Writes a file of root's."""
-    script = 'mkdir -p "${1%/*}"; cat >"$1"; chmod "$2" "$1"'
-    self.run("sh", "-euc", script, "write", path, mode, stdin=text)
 
 
 def wait_for(
@@ -165,6 +89,28 @@ class Cluster:
   @property
   def master(self) -> Node:
     return self.nodes[0]
+
+  @property
+  def site(self) -> Site | None:
+    """What is known of a cluster that is not a lab's."""
+    return self.master.site
+
+  @property
+  def link(self) -> str:
+    """The bridge that NICs are plugged into by default."""
+    return self.site.link if self.site else "br0"
+
+  @functools.cached_property
+  def variants(self) -> list[str]:
+    """The OS definitions, each with its variant."""
+    return self.gnt("os", "list", "--no-headers").split()
+
+  def require(self, os: str, template: str) -> None:
+    """Leaves a test out that needs what the operator's cluster lacks."""
+    if self.site and template not in self.site.templates:
+      pytest.skip(f"disk template {template} is not enabled")
+    if self.site and os not in self.variants:
+      pytest.skip(f"the cluster has no OS {os}")
 
   def node(self, host_name: str) -> Node:
     """A node by its full name."""
@@ -204,7 +150,12 @@ class Cluster:
   def instance(self) -> "Instance":
     """A name that is not in use yet."""
     self.used += 1
-    return Instance(self, f"inst{self.used}.{DOMAIN}")
+    if self.site is None:
+      return Instance(self, f"inst{self.used}.{DOMAIN}")
+    names = self.site.instances
+    if self.used > len(names):
+      pytest.skip(f"needs more than {len(names)} names of instances")
+    return Instance(self, names[self.used - 1])
 
   def add(self, **wanted: Any) -> "Instance":
     """Adds an instance, see L{Instance.add}."""
@@ -268,6 +219,7 @@ class Instance:
     @param nics: options of each NIC; one with the lab's address if None
 
     """
+    self.cluster.require(os, template)
     size = BUSYBOX_MIB if os == "busybox" else DEBIAN_MIB
     argv = ["add", "-t", template, "-o", os, "--no-wait-for-sync"]
     argv += ["--no-name-check", "--no-ip-check"]
@@ -375,7 +327,7 @@ class Instance:
 
   def console(self, rows: int = 24, columns: int = 80) -> "pexpect.spawn[str]":
     """gnt-instance console on a terminal of that size."""
-    argv = self.cluster.master.seen.argv(["gnt-instance", "console", self.name])
+    argv = self.cluster.master.on_terminal("gnt-instance", "console", self.name)
     return pexpect.spawn(
       argv[0],
       argv[1:],
@@ -388,7 +340,11 @@ class Instance:
 
 
 def of_environment() -> Cluster:
-  """The lab that GANETI_LAB names."""
+  """The cluster of GANETI_LXC_QA, a file, or the lab of GANETI_LAB."""
+  path = os.environ.get("GANETI_LXC_QA")
+  if path:
+    site = sites.load(pathlib.Path(path))
+    return Cluster("", tuple(Node("", h.name, site) for h in site.hosts))
   name = os.environ.get("GANETI_LAB")
   if not name:
     raise RuntimeError(

@@ -37,14 +37,17 @@ from collections.abc import Iterable
 
 import suite
 from cluster.cluster import Cluster, CommandError, Node
+from cluster.remote import SshNode
+from ganeti_lab import plan
 from ganeti_lab.errors import LabError
 from ganeti_lab.vm_node import VmNode
 
 Found = dict[str, set[str]]
+LAB_STORAGE = (plan.SHARED_FILE_STORAGE, plan.FILE_STORAGE)
 
 # Run in a node: everything there that a container could have left.
 _PROBE = r"""
-import json, os, pathlib, re, subprocess
+import json, os, pathlib, re, subprocess, sys
 
 found = {}
 
@@ -87,8 +90,7 @@ for command in (["rule", "show"], ["route", "show", "table", "all"],
 
 for top in ("/var/lib/ganeti/lxc", "/run/ganeti/lxc", "/var/lib/lxc",
             "/run/ganeti/instance-disks", "/run/ganeti/kpartx", "/run/lxc",
-            "/srv/ganeti/shared-file-storage", "/srv/ganeti/file-storage",
-            "/var/lib/ganeti/export", "/var/tmp"):
+            "/var/lib/ganeti/export", "/var/tmp", *sys.argv[1:]):
   for root, directories, files in os.walk(top):
     for name in directories + files:
       note("file", f"{root}/{name}")
@@ -114,9 +116,11 @@ for name in os.listdir("/sys/block"):
 print(json.dumps(found))
 """
 
-# What the class TwoAtOnce runs in a node that the host cannot see into.
+# What the class TwoAtOnce runs in a node that the host cannot see into; the
+# first hierarchy is that of cgroup v1.
 _RUNNING = """
-cd /sys/fs/cgroup/ganeti-lxc 2>/dev/null || exit 0
+cd /sys/fs/cgroup/pids/ganeti-lxc 2>/dev/null ||
+  cd /sys/fs/cgroup/ganeti-lxc 2>/dev/null || exit 0
 for group in */payload/; do
   found=$(find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null || true)
   [ -z "$found" ] || echo "${group%%/*}"
@@ -150,7 +154,8 @@ _HANDLED = re.compile(
 
 def probe(node: Node) -> Found:
   """What is on a node now."""
-  found = json.loads(node.python(_PROBE))
+  storage = node.site.storage if node.site else LAB_STORAGE
+  found = json.loads(node.python(_PROBE, *storage))
   return {kind: set(items) for kind, items in found.items()}
 
 
@@ -168,7 +173,10 @@ class Watch:
   def learn_disks(self) -> None:
     """Notes the disks there are, whose loop devices are ours."""
     for node in self._cluster.nodes:
-      files = node.sh("find /srv/ganeti -type f")
+      storage = node.site.storage if node.site else LAB_STORAGE
+      # One that no template needs may not be there.
+      find = ("find", *storage, "-type", "f")
+      files = node.try_run(*find).output
       self._disks |= {m[0] for m in _DISK_ID.finditer(files)}
 
   def complaints(self) -> list[str]:
@@ -269,7 +277,9 @@ class TwoAtOnce(threading.Thread):
       running = [_running(node) for node in self._nodes]
       for index, names in enumerate(running):
         for others in running[index + 1 :]:
-          self.seen |= names & others
+          # It may have moved on while the other node was asked.
+          both = names & others
+          self.seen |= both & _running(self._nodes[index]) if both else both
 
   def stop(self) -> None:
     """Ends the thread."""
@@ -279,7 +289,7 @@ class TwoAtOnce(threading.Thread):
 
 def _running(node: Node) -> set[str]:
   """Names of the instances that have a process."""
-  if isinstance(node.seen, VmNode):
+  if isinstance(node.seen, (VmNode, SshNode)):
     try:
       return set(node.sh(_RUNNING).split())
     except (LabError, CommandError):

@@ -136,7 +136,8 @@ def test_panic_of_the_superblock_is_not_obeyed(cluster: Cluster) -> None:
     if f"/{instance.name}/" in line:
       assert "errors=panic" not in line
   options = instance.node.sh(
-    "for d in $(awk '/inst1.lab/ {print $1}' /proc/mounts | sort -u); do"
+    f"for d in $(awk '/{instance.name}/ {{print $1}}' /proc/mounts | sort -u);"
+    " do"
     " cat /proc/fs/ext4/${d#/dev/}/options; done"
   )
   assert "errors=panic" not in options

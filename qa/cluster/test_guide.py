@@ -77,7 +77,7 @@ def _run(block: Block, node: Node) -> None:
 
 def _on_terminal(block: Block, cluster: Cluster) -> None:
   name = _here(block.script).split()[-1]
-  argv = cluster.master.seen.argv(["gnt-instance", "console", name])
+  argv = cluster.master.on_terminal("gnt-instance", "console", name)
   console = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=30)
   console.expect("to enter Ctrl.a itself")
   console.send("\r")
@@ -132,6 +132,7 @@ def as_found(cluster: Cluster) -> Iterator[None]:
     node.sh(_TAKE_AWAY)
 
 
+@pytest.mark.lab("follows the guide with the names and sources of a lab")
 @pytest.mark.timeout(3000)
 @pytest.mark.usefixtures("transfers", "as_found")
 def test_guide_from_beginning_to_end(cluster: Cluster) -> None:
@@ -141,6 +142,7 @@ def test_guide_from_beginning_to_end(cluster: Cluster) -> None:
       _perform(block, cluster)
 
 
+@pytest.mark.lab("follows the guide with the names of a lab")
 @pytest.mark.vm
 @pytest.mark.parametrize(
   "block", [b for b in _BLOCKS if b.place == "vm"], ids=str

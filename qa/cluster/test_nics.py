@@ -59,7 +59,7 @@ def test_guests_on_two_nodes_reach_each_other(cluster: Cluster) -> None:
   _ping(other, one.address)
   taps = _taps(one.node)
   assert len(taps) == 1
-  assert taps[0]["master"] == "br0"
+  assert taps[0]["master"] == cluster.link
   # Still so after it has rebooted itself.
   before = one.init_pid()
   one.inside("reboot")
@@ -106,8 +106,9 @@ def network(cluster: Cluster) -> Iterator[str]:
   )  # fmt: skip
   try:
     cluster.gnt(
-      "network", "connect", "--nic-parameters=mode=bridged,link=br0", _NETWORK
-    )
+      "network", "connect",
+      f"--nic-parameters=mode=bridged,link={cluster.link}", _NETWORK,
+    )  # fmt: skip
     yield _NETWORK
   finally:
     for name in cluster.names():
@@ -139,7 +140,7 @@ def test_two_nics_one_of_a_network(cluster: Cluster, network: str) -> None:
       f"INSTANCE={instance.name}",
       "MODE=bridged",
       "IP=192.0.2.2",
-      "LINK=br0",
+      f"LINK={cluster.link}",
       f"NETWORK_NAME={network}",
       "NETWORK_SUBNET=192.0.2.0/24",
       "NETWORK_GATEWAY=192.0.2.1",

@@ -108,6 +108,7 @@ def _traces(node: Node) -> set[str]:
   return set(node.sh(_TRACES).split())
 
 
+@pytest.mark.lab("makes a second cluster, as a lab of its own")
 @pytest.mark.timeout(900)
 def test_into_a_cluster_with_another_hypervisor_and_out(
   stock: Cluster, built: Packages

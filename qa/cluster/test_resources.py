@@ -226,6 +226,7 @@ def test_num_ttys_and_extra_cgroups(cluster: Cluster) -> None:
   assert "nonesuch" in said
 
 
+@pytest.mark.lab("knows how much memory a lab's node has")
 def test_node_figures_are_sane(cluster: Cluster) -> None:
   node = cluster.nodes[1]
 

@@ -84,7 +84,7 @@ def test_another_hypervisor_beside_ours(cluster: Cluster) -> None:
   try:
     cluster.gnt(
       "cluster", "modify", "--enabled-hypervisors=kvm,lxc",
-      "--nic-parameters", "mode=bridged,link=br0",
+      "--nic-parameters", f"mode=bridged,link={cluster.link}",
     )  # fmt: skip
     # Complaints about a missing qemu are kvm's own.
     ours = [line for line in problems(cluster) if "lxc" in line.lower()]
@@ -142,6 +142,7 @@ def test_plain_migrate_says_that_it_is_not_there(cluster: Cluster) -> None:
   assert "KeyError" not in log
 
 
+@pytest.mark.lab("makes a second cluster, as a lab of its own")
 @pytest.mark.timeout(900)
 def test_a_cluster_of_the_stock_driver_goes_on(cluster: Cluster) -> None:
   """Initialised with Ganeti's own driver; then ours is installed."""
