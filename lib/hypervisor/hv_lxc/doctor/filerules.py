@@ -146,17 +146,10 @@ def _anonymous(file: OpenFile, around: Around) -> Iterator[Why]:
 
 
 def _path(file: OpenFile, around: Around) -> Iterator[Why]:
-  name = file.target.rpartition("/")[2]
-  if name.endswith(".pressure") and file.writable:
+  if file.target.startswith("/proc/pressure/") and file.writable:
     yield Why(
-      "it waits for memory pressure (PSI), which CRIU does not bring back,"
-      " so the program would spin",
-      "set DefaultMemoryPressureWatch=off in the guest's"
-      " /etc/systemd/system.conf, restart the instance",
-    )
-  elif file.target.startswith("/proc/pressure/") and file.writable:
-    yield Why(
-      "it waits for pressure (PSI), which CRIU does not bring back",
+      "it waits for pressure of the whole node (PSI), which CRIU does not"
+      " bring back, so the program would spin",
       "end the program",
     )
   elif file.device and not _is_known_device(file):

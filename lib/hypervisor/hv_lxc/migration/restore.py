@@ -62,7 +62,15 @@ from ..model import DiskSpec
 from ..nics import NicRecord
 from ..partitions import Partitions
 from ..record import Phase, Record
-from . import announce, criu, enforce, group_tree, held, instance_files
+from . import (
+  announce,
+  criu,
+  enforce,
+  group_tree,
+  held,
+  instance_files,
+  pressure,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +97,7 @@ class RestoreTimes:
 
   @ivar disks: until the disks were mounted
   @ivar restore: until the processes existed
-  @ivar network: until limits and NICs were set
+  @ivar network: until limits and NICs were set, and what CRIU leaves out
   @ivar hold: what the caller took
   @ivar release: from then until everything was as after a start
 
@@ -173,6 +181,7 @@ def _bring_up(
     enforce.set_limits(trees, request.name, config, paths)
     for nic in _nics(noted):
       nic_links.configure(host, paths.nic_hook("up"), paths.nic_env(nic.index))
+    pressure.arm_again(host, trees, request.name)
     clock.append(time.monotonic())
     before_release()
     clock.append(time.monotonic())

@@ -124,7 +124,7 @@ def test_ordinary_guest_has_no_blockers() -> None:
     file("socket:[12]", protocol="RAWv6"),
     file("socket:[13]"),
     file(SPACES["net"]),
-    file("/sys/fs/cgroup/memory.pressure", mount=1),
+    file("/sys/fs/cgroup/memory.pressure", mount=1, writable=True),
   )
   mounts = (
     mount_of(number=4, device="0:7", root="/", point="/proc", kind="proc"),
@@ -164,7 +164,6 @@ FILES = [
   ("/dev/pts/3", {"mount": 77, "super_block": "0:9"}, "outside of the guest"),
   ("/x (deleted)", {"mount": 1, "unlinked_bytes": 65 << 20}, "65 MiB"),
   ("uts:[4026539999]", {}, "namespace"),
-  ("/sys/fs/cgroup/memory.pressure", {"writable": True}, "PSI"),
   ("/proc/pressure/cpu", {"writable": True}, "PSI"),
 ]
 
