@@ -64,8 +64,8 @@ class Round:
   options: tuple[str, ...]
 
 
-# Shared storage has failover, files have moves; the second round lets jobs
-# run beside each other.
+# Shared storage has failover and live migration, files have moves; the second
+# round lets jobs run beside each other.
 ROUNDS = (
   Round("sharedfile", ("--disk-template=sharedfile",)),
   Round("file, parallel", ("--disk-template=file", "--parallel")),
@@ -82,7 +82,9 @@ def argv(burn: Round) -> list[str]:
     "--minmem-size=128",
     "--maxmem-size=256",
     "--vcpu-count=2",
-    "--no-migrate",
+    # CRIU cannot dump the terminals that LXC makes.
+    "-H",
+    "lxc:num_ttys=0",
     # It removes a disk of a running instance, which asks for hotplug.
     "--no-add-disks",
     f"--rename={_RENAME}",

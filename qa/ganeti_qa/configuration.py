@@ -64,6 +64,7 @@ CORE = (
   "instance-failover",
   "instance-grow-disk",
   "instance-info",
+  "instance-migrate",
   "instance-modify",
   "instance-reboot",
   "instance-reinstall",
@@ -135,6 +136,8 @@ def _cluster(site: Site) -> dict[str, Any]:
     "name": plan.CLUSTER,
     "rename": RENAMED_CLUSTER,
     "enabled-hypervisors": "lxc",
+    # CRIU cannot dump the terminals that LXC makes.
+    "hypervisor-parameters": {"lxc": "num_ttys=0"},
     "primary_ip_version": 4,
     "exclusive-storage": None,
     "modify_ssh_setup": True,
