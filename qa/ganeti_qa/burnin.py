@@ -82,9 +82,10 @@ def argv(burn: Round) -> list[str]:
     "--minmem-size=128",
     "--maxmem-size=256",
     "--vcpu-count=2",
-    # CRIU cannot dump the terminals that LXC makes.
-    "-H",
-    "lxc:num_ttys=0",
+    # What is to be moved live has no terminals of LXC's, and a file system on
+    # each disk.
+    "--hypervisor-parameters=lxc:num_ttys=0",
+    "--os-parameters=data=ext4",
     # It removes a disk of a running instance, which asks for hotplug.
     "--no-add-disks",
     f"--rename={_RENAME}",

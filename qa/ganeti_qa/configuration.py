@@ -136,8 +136,10 @@ def _cluster(site: Site) -> dict[str, Any]:
     "name": plan.CLUSTER,
     "rename": RENAMED_CLUSTER,
     "enabled-hypervisors": "lxc",
-    # CRIU cannot dump the terminals that LXC makes.
+    # What is to be moved live has no terminals of LXC's, and a file system on
+    # each disk.
     "hypervisor-parameters": {"lxc": "num_ttys=0"},
+    "os-parameters": {OS: "data=ext4"},
     "primary_ip_version": 4,
     "exclusive-storage": None,
     "modify_ssh_setup": True,
