@@ -29,6 +29,7 @@
 """Runs all measurements on a node; JSON on standard output."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -39,7 +40,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,26 @@ from typing import Any
 import ganeti.server.noded  # noqa: F401
 from ganeti import constants
 
-from . import adding, imports, instance, lifecycle, listing, transfer
+from . import (
+  adding,
+  ballooning,
+  checkpoint,
+  imports,
+  instance,
+  lifecycle,
+  listing,
+  peers,
+  transfer,
+)
 from .figures import Figure
+from .findings import Findings
+from .incus import Incus
+from .podman import Podman
 
 _SCRATCH = "/var/tmp"
+_PACKAGES = ("criu", "podman", "crun", "incus")
+# In MiB, what guests hold that are checkpointed.
+_MEMORY = (0, 64, 256)
 
 
 def _progress(text: str) -> None:
@@ -88,25 +105,105 @@ def _versions() -> dict[str, str]:
     "kernel": platform.release(),
     "system": release["PRETTY_NAME"],
     "load": f"{os.getloadavg()[1]:.1f} on {os.cpu_count()} CPUs",
+    **{name: _packaged(name) for name in _PACKAGES},
   }
 
 
-def _measure(options: argparse.Namespace, scratch: Path) -> list[Figure]:
-  rounds = options.rounds
+def _packaged(name: str) -> str:
+  """The version of a package of this node, "none" if it is not there."""
+  asked = subprocess.run(
+    ["dpkg-query", "-W", "-f", "${Version}", name],
+    capture_output=True,
+    text=True,
+  )
+  return asked.stdout.strip() or "none"
 
-  def lifecycle_of_one() -> list[Figure]:
+
+class _Run:
+  """The parts of one run, one after the other."""
+
+  def __init__(self, options: argparse.Namespace, scratch: Path) -> None:
+    self._options = options
+    self._scratch = scratch
+    self.findings = Findings()
+    self._peers: list[peers.Peer] = []
+
+  def run(self) -> None:
+    """All that are wanted; the peers are there meanwhile."""
+    parts = {
+      "lifecycle": self._lifecycle,
+      "listing": self._listing,
+      "ballooning": self._ballooning,
+      "checkpoint": self._checkpoint,
+      "imports": self._simple(imports.measure),
+      "transfer": self._simple(transfer.measure),
+      "adding": self._adding,
+    }
+    with self._with_peers():
+      for name in self._options.parts:
+        with self.findings.part(name):
+          parts[name]()
+
+  @contextlib.contextmanager
+  def _with_peers(self) -> Iterator[None]:
+    if not self._options.peers:
+      yield
+      return
     with instance.added():
-      return lifecycle.measure(scratch, rounds, _progress)
+      _, devices = instance.as_noded_gets_it()
+      disk = self._scratch / "disk"
+      subprocess.run(
+        ["cp", "--sparse=always", devices[0][1], str(disk)], check=True
+      )
+    kinds: list[peers.Peer] = [
+      kind(self._scratch, str(disk)) for kind in (Podman, Incus)
+    ]
+    there = peers.installed(kinds, self.findings)
+    try:
+      self._peers = peers.trying(
+        there,
+        self.findings,
+        "start and stop",
+        peers.start_and_stop,
+      )
+      yield
+    finally:
+      for peer in there:
+        peer.sweep()
 
-  parts: dict[str, Callable[[], list[Figure]]] = {
-    "lifecycle": lifecycle_of_one,
-    "listing": lambda: listing.measure(scratch, rounds, _progress),
-    "imports": lambda: imports.measure(scratch, rounds, _progress),
-    "transfer": lambda: transfer.measure(scratch, rounds, _progress),
-    "adding": lambda: adding.measure(options.adds, _progress),
-  }
-  wanted = options.only or list(parts)
-  return [figure for name in wanted for figure in parts[name]()]
+  def _lifecycle(self) -> None:
+    with instance.added():
+      self.findings.figures += lifecycle.measure(
+        self._scratch, self._options.rounds, self._peers, _progress
+      )
+
+  def _listing(self) -> None:
+    rounds = self._options.rounds
+    others = listing.of_peers(self._peers, rounds, self.findings, _progress)
+    for peer in self._peers:
+      peer.clear()
+    self.findings.figures += listing.measure(
+      self._scratch, rounds, _progress, others
+    )
+
+  def _ballooning(self) -> None:
+    ballooning.measure(self._peers, self.findings, _progress)
+
+  def _checkpoint(self) -> None:
+    checkpoint.measure(
+      self._peers, self._options.moves, _MEMORY, self.findings, _progress
+    )
+
+  def _adding(self) -> None:
+    self.findings.figures += adding.measure(self._options.adds, _progress)
+
+  def _simple(self, measure: Callable[..., list[Figure]]) -> Callable[[], None]:
+    def work() -> None:
+      self.findings.figures += measure(
+        self._scratch, self._options.rounds, _progress
+      )
+
+    return work
 
 
 def main() -> int:
@@ -114,18 +211,21 @@ def main() -> int:
   parser = argparse.ArgumentParser()
   parser.add_argument("--rounds", type=int, required=True)
   parser.add_argument("--adds", type=int, required=True)
-  parser.add_argument("--only", action="append")
+  parser.add_argument("--moves", type=int, required=True)
+  parser.add_argument("--peers", action="store_true")
+  parser.add_argument("--parts", nargs="*", required=True)
   options = parser.parse_args()
   _on_signals(_interrupted)
   threading.Thread(target=_end_with_caller, daemon=True).start()
   scratch = Path(tempfile.mkdtemp(prefix="ganeti-lxc-bench.", dir=_SCRATCH))
   try:
-    found = _measure(options, scratch)
+    run = _Run(options, scratch)
+    run.run()
   except KeyboardInterrupt:
     return 130
   finally:
     shutil.rmtree(scratch, ignore_errors=True)
-  data = {"versions": _versions(), "figures": [f.to_dict() for f in found]}
+  data = {"versions": _versions(), **run.findings.to_dict()}
   print(json.dumps(data))
   return 0
 

@@ -29,8 +29,8 @@
 """Figures: samples, medians, and what is said about them."""
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -41,6 +41,7 @@ class Figure:
   @ivar ours: samples of the driver
   @ivar other: samples of the other side, taken in turn with ours
   @ivar against: what the other side is
+  @ivar peers: samples of other managers of containers, by their names
   @ivar derived: ours has the medians of parts taken off, so that its least
       sample means nothing
   @ivar limits: what the figure is made of or limited by, as measured
@@ -55,6 +56,7 @@ class Figure:
   aim: str = ""
   limits: str = ""
   derived: bool = False
+  peers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
   @property
   def ratio(self) -> float | None:
@@ -113,6 +115,8 @@ def _line(figure: dict[str, Any]) -> str:
     text += f"; {figure['against']}: {figure['other_median']:.2f} {unit}"
     text += f"; ratio {figure['ratio']:.3f}"
     least += f" and {min(other):.2f}, ratio {min(ours) / min(other):.3f}"
+  for name, samples in figure.get("peers", {}).items():
+    text += f"; {name}: {statistics.median(samples):.2f} {unit}"
   if figure["derived"]:
     return f"{text} (medians of {len(ours)})"
   return f"{text} (medians of {len(ours)}; least {least})"

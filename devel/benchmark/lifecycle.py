@@ -54,10 +54,9 @@ from ganeti.hypervisor.hv_lxc import (
 from . import instance
 from .child import Spans, in_child, timed
 from .figures import Figure, shares, told
+from .peers import Peer
 
 _BARE = "bare.lab"
-# The driver, the bare commands, the driver with a stopwatch on each part.
-_SIDES = 3
 _DROPPED = re.compile(r"lxc\.(hook\.|net\.0\.(script\.|veth\.pair|link))")
 # No program but bash tells the time without starting another one.
 _STOPWATCH = """#!/bin/bash
@@ -98,6 +97,11 @@ _Times = dict[str, float]
 class _Samples:
   start: list[_Times]
   stop: list[_Times]
+
+  def add(self, start: _Times, stop: _Times) -> None:
+    """One round."""
+    self.start.append(start)
+    self.stop.append(stop)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -284,28 +288,55 @@ def _both(scratch: Path) -> Iterator[tuple[Driver, Bare]]:
 
 
 def measure(
-  scratch: Path, rounds: int, progress: Callable[[str], None]
+  scratch: Path,
+  rounds: int,
+  peers: Sequence[Peer],
+  progress: Callable[[str], None],
 ) -> list[Figure]:
-  """Start and stop, each side by side in turn."""
+  """Start and stop, each side by side in turn.
+
+  @param peers: those that can do it
+
+  """
   ours, bare = _Samples([], []), _Samples([], [])
   parts = _Parts([], [])
+  others = {peer.name: _Samples([], []) for peer in peers}
   with _both(scratch) as (driver_side, bare_side):
+
+    def with_stopwatches() -> None:
+      parts.start.append(driver_side.start_parts())
+      parts.stop.append(driver_side.stop_parts())
+
+    sides = [
+      lambda: ours.add(driver_side.start(), driver_side.stop()),
+      lambda: bare.add(bare_side.start(), bare_side.stop()),
+      with_stopwatches,
+      *(lambda p=peer: _peer(p, others[p.name]) for peer in peers),
+    ]
     for number in range(rounds):
       progress(f"start and stop {number + 1}/{rounds}")
       # In any order: what one stop leaves to the kernel to do later is at
       # the expense of the next start.
-      for side in random.sample(range(_SIDES), _SIDES):
-        match side:
-          case 0:
-            ours.start.append(driver_side.start())
-            ours.stop.append(driver_side.stop())
-          case 1:
-            bare.start.append(bare_side.start())
-            bare.stop.append(bare_side.stop())
-          case _:
-            parts.start.append(driver_side.start_parts())
-            parts.stop.append(driver_side.stop_parts())
-  return _figures(ours, bare, parts)
+      for side in random.sample(sides, len(sides)):
+        side()
+  found = _figures(ours, bare, parts)
+  return [_with_peers(figure, others) for figure in found]
+
+
+def _peer(peer: Peer, samples: _Samples) -> None:
+  samples.add(timed(peer.start), timed(peer.stop))
+
+
+def _with_peers(figure: Figure, others: dict[str, _Samples]) -> Figure:
+  """The figure with the same of the peers; those of parts have none."""
+  if figure.derived or figure.name.endswith("CPU time"):
+    return figure
+  is_start = figure.name.startswith("Start")
+  found = {
+    name: tuple(t["ms"] for t in (both.start if is_start else both.stop))
+    for name, both in others.items()
+  }
+  return dataclasses.replace(figure, peers=found)
 
 
 def _figures(ours: _Samples, bare: _Samples, parts: _Parts) -> list[Figure]:

@@ -55,8 +55,12 @@ from ganeti.hypervisor.hv_lxc.model import Limits
 
 from .child import in_child, timed
 from .figures import Figure
+from .findings import Findings
+from .peers import Peer, PeerError, trying, wall_ms
 
 COUNTS = (1, 50, 200)
+# A peer takes up to seconds to start one.
+_PEER_COUNTS = (1, 50)
 _AIM_COUNT = 200
 _WORKERS = 4
 _TIMEOUT_S = 120
@@ -189,10 +193,43 @@ def _files_opened() -> dict[str, Any]:
   return {"opened": len(opened)}
 
 
+def of_peers(
+  peers: list[Peer],
+  rounds: int,
+  findings: Findings,
+  progress: Callable[[str], None],
+) -> dict[int, dict[str, tuple[float, ...]]]:
+  """The time of their lists, for each number of containers."""
+  found: dict[int, dict[str, tuple[float, ...]]] = {}
+
+  def ask(peer: Peer, count: int) -> None:
+    listed = peer.listed()
+    if listed != count:
+      raise PeerError(peer.crowd_command, f"{listed} listed, not {count}")
+
+  def one(peer: Peer) -> None:
+    for count in _PEER_COUNTS:
+      progress(f"list of {count} by {peer.name}")
+      peer.grow_to(count)
+      times = [wall_ms(lambda n=count: ask(peer, n)) for _ in range(rounds)]
+      found.setdefault(count, {})[peer.name] = tuple(times)
+
+  what = f"list {' and '.join(map(str, _PEER_COUNTS))} containers"
+  trying(peers, findings, what, one)
+  return found
+
+
 def measure(
-  scratch: Path, rounds: int, progress: Callable[[str], None]
+  scratch: Path,
+  rounds: int,
+  progress: Callable[[str], None],
+  peers: dict[int, dict[str, tuple[float, ...]]],
 ) -> list[Figure]:
-  """The time of a list, for each number of containers."""
+  """The time of a list, for each number of containers.
+
+  @param peers: the same of others, see L{of_peers}
+
+  """
   figures = []
   with _crowd(scratch) as crowd:
     for count in COUNTS:
@@ -213,6 +250,7 @@ def measure(
           against="lxc-ls --fancy",
           aim="ratio at most 0.02, linear" if count == _AIM_COUNT else "",
           limits=f"{opened} control files opened, read and closed",
+          peers=peers.get(count, {}),
         )
       )
   return figures

@@ -1,0 +1,312 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+
+"""Live migrations on a lab of two nodes, and what a client sees of them.
+
+Runs on the machine that has the lab.  A client on the master counts what a
+server in the guest sends back, a watcher on the source node notes each phase
+when it begins, and all have one clock, that of the machine's kernel.
+
+"""
+
+import contextlib
+import itertools
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .course import Client, client, holding, wait_for
+from .figures import Figure
+from .findings import Findings
+
+PORT = 7000
+# In MiB, what the guest holds.
+MEMORY = (0, 64, 256)
+_NAME = "inst39.lab"
+_AFTER_S = 1.0
+_LAB = Path(__file__).resolve().parents[2] / "qa" / "lab"
+_CLIENT = _LAB.parent / "cluster" / "counting_client.py"
+_ADD = (
+  "gnt-instance", "add", "-t", "sharedfile", "-s", "256M", "-o", "busybox",
+  "-H", "lxc:num_ttys=0", "-B", "memory=512M,vcpus=1", "--no-name-check",
+  "--no-ip-check", "-n",
+)  # fmt: skip
+# Run on the source: prints what changes, with the time, until it is killed.
+_WATCHER = """
+import json, sys, time
+name = sys.argv[1]
+home = "/var/lib/ganeti/lxc-migration/" + name
+files = {
+  "progress": home + "/progress.json",
+  "v1": "/sys/fs/cgroup/freezer/ganeti-lxc/" + name + "/payload/freezer.state",
+  "v2": "/sys/fs/cgroup/ganeti-lxc/" + name + "/payload/cgroup.events",
+}
+last = {}
+print("watching", flush=True)
+while True:
+  for key, path in files.items():
+    try:
+      with open(path) as stream:
+        text = stream.read()
+    except OSError:
+      text = ""
+    if text != last.get(key, ""):
+      print(json.dumps([time.monotonic(), key, text]), flush=True)
+      last[key] = text
+  time.sleep(0.002)
+"""
+
+
+class Lab:
+  """Commands on the nodes of a lab."""
+
+  def __init__(self, name: str) -> None:
+    self._name = name
+
+  def argv(self, node: str, *argv: str) -> list[str]:
+    """The command that runs another one on a node."""
+    return [str(_LAB), "--name", self._name, "exec", node, "--", *argv]
+
+  def run(self, node: str, *argv: str) -> str:
+    """What a command prints.
+
+    @raise RuntimeError: it failed
+
+    """
+    done = subprocess.run(
+      self.argv(node, *argv),
+      stdin=subprocess.DEVNULL,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+    )
+    if done.returncode:
+      raise RuntimeError(f"{node}: {' '.join(argv)}: {done.stdout}")
+    return done.stdout
+
+  def inside(self, node: str, script: str) -> None:
+    """Starts a script in the guest, with no stream of ours left open."""
+    quiet = f"exec >/dev/null 2>&1 </dev/null; setsid sh -c '{script}' &"
+    self.run(
+      node, "lxc-attach", "-P", "/var/lib/ganeti/lxc", "-n", _NAME, "--",
+      "/bin/sh", "-c", quiet,
+    )  # fmt: skip
+
+  def primary(self) -> str:
+    """The node that the instance is on, by its short name."""
+    argv = ("gnt-instance", "list", "--no-headers", "-o", "pnode", _NAME)
+    return self.run("node1", *argv).strip().split(".")[0]
+
+
+def measure(
+  lab_name: str,
+  moves: int,
+  findings: Findings,
+  progress: Callable[[str], None],
+) -> None:
+  """Moves a guest there and back, for each amount of memory."""
+  lab, courses = Lab(lab_name), []
+  with findings.part("migration"):
+    for mib in MEMORY:
+      with _guest(lab, mib) as address:
+        for number in range(moves):
+          progress(f"migration {number + 1}/{moves}, {mib} MiB held")
+          courses.append({"held_mib": mib, **_move(lab, address)})
+  for mib in MEMORY:
+    these = [course for course in courses if course["held_mib"] == mib]
+    findings.figures += _figures(mib, these)
+  findings.courses["migration"] = courses
+
+
+@contextlib.contextmanager
+def _guest(lab: Lab, mib: int) -> Iterator[str]:
+  """An instance that echoes and holds memory; yields its address."""
+  address = lab.run("node1", "getent", "hosts", _NAME).split()[0]
+  remove = ("gnt-instance", "remove", "-f", "--shutdown-timeout=0", _NAME)
+  try:
+    lab.run("node1", *_ADD, "node1.lab", "--net", f"0:ip={address}", _NAME)
+    if mib:
+      lab.inside("node1", holding(mib))
+      wait_for(lambda: _used(lab) > mib << 20, "the guest to hold memory")
+    lab.inside("node1", f"exec nc -ll -p {PORT} -e /bin/cat")
+    yield address
+  finally:
+    lab.run("node1", *remove)
+
+
+def _used(lab: Lab) -> int:
+  group = f"/sys/fs/cgroup/memory/ganeti-lxc/{_NAME}/payload"
+  return int(lab.run("node1", "cat", f"{group}/memory.usage_in_bytes"))
+
+
+def _move(lab: Lab, address: str) -> dict[str, Any]:
+  """One move; what was seen of it."""
+  source = lab.primary()
+  text = _CLIENT.read_text(encoding="utf-8")
+  argv = lab.argv("node1", "python3", "-uc", text, address, str(PORT))
+  with _watcher(lab, source) as seen, client(argv) as one:
+    time.sleep(_AFTER_S / 2)
+    begun = time.monotonic()
+    lab.run("node1", "gnt-instance", "migrate", "-f", _NAME)
+    ended = time.monotonic()
+    _wait_until_it_answers(one)
+    time.sleep(_AFTER_S)
+    told = one.end()
+  if lab.primary() == source:
+    raise RuntimeError(f"{_NAME} was not migrated")
+  return course_of(seen, one.got, told, begun, ended)
+
+
+def _wait_until_it_answers(one: Client) -> None:
+  at = len(one.got)
+  wait_for(lambda: len(one.got) > at, "the guest to answer")
+
+
+@contextlib.contextmanager
+def _watcher(lab: Lab, node: str) -> Iterator[list[Any]]:
+  """What changes on the source; complete when the block has ended."""
+  seen: list[Any] = []
+  child = subprocess.Popen(
+    lab.argv(node, "python3", "-uc", _WATCHER, _NAME),
+    stdin=subprocess.DEVNULL,
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  assert child.stdout
+  child.stdout.readline()
+  try:
+    yield seen
+  finally:
+    child.terminate()
+    seen += [json.loads(x) for x in child.stdout if x.endswith("]\n")]
+    child.wait()
+
+
+def course_of(
+  seen: Sequence[Sequence[Any]],
+  got: Sequence[tuple[float, int]],
+  told: dict[str, Any],
+  begun: float,
+  ended: float,
+) -> dict[str, Any]:
+  """One migration, with times in seconds since the command was given.
+
+  @param seen: what the watcher saw: time, kind, text
+  @param got: what the client had got back when
+  @param told: the client's own figures
+
+  """
+  phases, sent, frozen = [], 0, None
+  for when, kind, text in seen:
+    if kind == "progress" and text:
+      now = json.loads(text)
+      sent = max(sent, now["sent"]) if when > begun else sent
+      name = now["phase"]
+      if when > begun and (not phases or phases[-1][0] != name):
+        phases.append((name, round(when - begun, 4)))
+    elif when > begun and frozen is None and is_frozen(kind, text):
+      frozen = round(when - begun, 4)
+  done = [when for name, when in phases if name == "done"]
+  return {
+    "phases": phases,
+    "rounds": sum(bool(re.match("pre-?dump|round|dump", p)) for p, _ in phases),
+    "sent": sent,
+    "frozen_at": frozen,
+    "frozen_ms": (done[0] - frozen) * 1e3 if done and frozen else None,
+    "stall_ms": told["stall"] * 1e3,
+    "lost": told["lost"],
+    "repeated": told["repeated"],
+    "command_ms": (ended - begun) * 1e3,
+    "client": [(round(when - begun, 4), count) for when, count in got],
+  }
+
+
+def is_frozen(kind: str, text: str) -> bool:
+  """Whether the guest's group has been told to stand still."""
+  if kind == "v1":
+    return text.strip() in ("FREEZING", "FROZEN")
+  return kind == "v2" and "frozen 1" in text
+
+
+def _figures(mib: int, courses: Sequence[dict[str, Any]]) -> list[Figure]:
+  phases = median_phases(courses)
+  told = ", ".join(f"{name} {ms:.0f}" for name, ms in phases.items())
+  held = f"{mib} MiB held"
+
+  def of(key: str, factor: float = 1) -> tuple[float, ...]:
+    found = [course[key] for course in courses]
+    return tuple(value * factor for value in found if value is not None)
+
+  lost = sum(course["lost"] + course["repeated"] for course in courses)
+  return [
+    Figure(
+      name=f"migration: stall of a client, {held}",
+      unit="ms",
+      ours=of("stall_ms"),
+      limits=f"phases in ms: {told}; lines lost or repeated: {lost}",
+    ),
+    Figure(
+      name=f"migration: guest frozen, {held}",
+      unit="ms",
+      ours=of("frozen_ms"),
+      limits="from the freeze on the source until it runs on the target",
+    ),
+    Figure(
+      name=f"migration: sent, {held}",
+      unit="MiB",
+      ours=of("sent", 1 / (1 << 20)),
+    ),
+    Figure(
+      name=f"gnt-instance migrate as a whole, {held}",
+      unit="s",
+      ours=of("command_ms", 1e-3),
+    ),
+  ]
+
+
+def median_phases(courses: Sequence[dict[str, Any]]) -> dict[str, float]:
+  """How long each phase took, in milliseconds, in their order."""
+  spans: dict[str, list[float]] = {}
+  for course in courses:
+    phases = course["phases"]
+    for (name, at), (_, until) in itertools.pairwise(phases):
+      spans.setdefault(name, []).append((until - at) * 1e3)
+  return {
+    name: sorted(values)[len(values) // 2] for name, values in spans.items()
+  }
+
+
+def say(text: str) -> None:
+  """Progress, for whoever waits."""
+  print(text, file=sys.stderr, flush=True)
