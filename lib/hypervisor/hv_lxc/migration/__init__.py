@@ -34,6 +34,8 @@ The story:
   calls.py       What Ganeti calls, in its own order
   preflight.py   What can be known before anything is changed
   source.py      The process on the node that the guest leaves
+  precopy.py     Copies memory in rounds while the guest still runs
+  sending.py     What the source sends, in its order
   target.py      The process on the node that it comes to
   source_main.py The program of the one
   target_main.py The program of the other

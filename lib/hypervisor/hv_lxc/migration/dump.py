@@ -29,14 +29,16 @@
 
 """Turns a running guest into files.
 
-  dump(host, name, *, hold, parent=None, timeout_s=...) -> DumpTimes
-  pre_dump(host, name, images, *, parent=None) -> None
+  current_run(host, name) -> Run
+  save_files(host, name) -> None
+  pre_dump(host, name, images, *, run, parent=None) -> None
+  dump(host, name, *, hold, run=None, parent=None, timeout_s=...) -> DumpTimes
   resume(host, name) -> None
 
-The migration's C{images/}, C{files/} and CRIU's log (layout.MigrationPaths)
-are written.  C{hold()} is called when both directories are complete and the
-guest is stopped; when it returns, CRIU ends the guest's processes, when it
-raises (or this process dies) they run on.
+The migration's C{files/}, C{images/} and CRIU's logs (layout.MigrationPaths)
+are written.  C{hold()} is called when the images are complete and the guest
+is stopped; when it returns, CRIU ends the guest's processes, when it raises
+(or this process dies) they run on.
 
 """
 
@@ -51,8 +53,13 @@ from pathlib import Path
 from .. import cgroup, cgtree, freezer, hierarchies, stopping
 from ..errors import Failed, Incomplete, LxcError, Refused
 from ..hierarchies import Hierarchies
-from ..host import Host, make_directory, wait_until, write_file
-from ..layout import MigrationPaths
+from ..host import (
+  Host,
+  make_directory,
+  read_optional,
+  wait_until,
+  write_file,
+)
 from . import criu, group_tree, held, instance_files, netlock
 
 _log = logging.getLogger(__name__)
@@ -65,6 +72,21 @@ _END_S = 60.0
 # Processes that were killed are still seen for a moment.
 _GONE_S = 2.0
 _MAX_DUMP_S = 6 * 3600.0
+# Of /proc/PID/stat (proc(5)), counted after the command's name.
+_STARTTIME = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+  """A guest's life from one start or reboot to the next.
+
+  @ivar init: its process 1 as the node numbers it
+  @ivar started: when that was, in the kernel's ticks
+
+  """
+
+  init: int
+  started: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +106,42 @@ class DumpTimes:
   frozen: float
 
 
+def current_run(host: Host, name: str) -> Run:
+  """What runs now.
+
+  @raise Refused: nothing does
+
+  """
+  init = cgroup.init_pid(host, hierarchies.find(host), name)
+  if init is None:
+    raise Refused(f"Instance {name} does not run on this node")
+  text = read_optional(host.proc / f"{init}/stat") or ""
+  fields = text.rpartition(")")[2].split()
+  return Run(init, fields[_STARTTIME] if len(fields) > _STARTTIME else "")
+
+
+def save_files(host: Host, name: str) -> None:
+  """Writes C{files/}; the guest can run meanwhile.
+
+  @raise Failed: it cannot be done
+
+  """
+  try:
+    instance_files.save(
+      host.layout.instance(name), host.layout.migration(name).files
+    )
+  except OSError as err:
+    raise Failed(
+      f"The files of instance {name} cannot be copied", evidence=str(err)
+    ) from err
+
+
 def dump(
   host: Host,
   name: str,
   *,
   hold: Callable[[], None],
+  run: Run | None = None,
   parent: Path | None = None,
   timeout_s: float = _MAX_DUMP_S,
 ) -> DumpTimes:
@@ -98,6 +151,7 @@ def dump(
   them away.  The caller keeps others from starting or stopping it.
 
   @param hold: see above; what it raises is raised again
+  @param run: what the pre-dumps were of
   @param parent: the images of the last pre-dump
   @param timeout_s: for everything, what C{hold} takes included
   @raise Refused: it cannot be dumped; it runs on
@@ -108,13 +162,12 @@ def dump(
   trees = hierarchies.find(host)
   paths = host.layout.instance(name)
   work = host.layout.migration(name)
-  order = _order(host, trees, work, name, work.images).based_on(parent)
+  order = _last_order(host, name, run).based_on(parent)
   begun = time.monotonic()
   reached: list[float] = []
 
   def held_back() -> None:
     reached.append(time.monotonic())
-    instance_files.save(paths, work.files)
     hold()
     write_file(paths.moving, "")
     reached.append(time.monotonic())
@@ -129,7 +182,7 @@ def dump(
   )
   if _STAGE not in story.passed or not _ended(host, trees, name, story):
     _give_back(host, name, story)
-    raise _error(name, order.log, story)
+    raise _error(host, name, order.log, story)
   _wait_for_monitor(trees, name)
   hold_s = reached[1] - reached[0]
   return DumpTimes(
@@ -145,6 +198,7 @@ def pre_dump(
   name: str,
   images: Path,
   *,
+  run: Run,
   parent: Path | None = None,
   timeout_s: float = _MAX_DUMP_S,
 ) -> None:
@@ -154,20 +208,19 @@ def pre_dump(
   with the guest's processes stopped (mem.c, BUG_ON).
 
   @param images: directory to write to, on the same file system as all others
+  @param run: what is copied; another run has nothing in common with it
   @raise Refused: it does not run
-  @raise Failed: it could not be done; the guest runs on
+  @raise Failed: it could not be done; the guest runs on, or ended by itself
 
   """
-  trees = hierarchies.find(host)
-  work = host.layout.migration(name)
-  order = _order(host, trees, work, name, images).based_on(parent)
-  log = work.log("pre-dump")
+  order = _order(host, name, images, run).based_on(parent)
+  log = host.layout.migration(name).log("pre-dump")
   argv = criu.pre_dump_argv(replace(order, log=log))
   result = host.run(argv, timeout_s=timeout_s)
   if result.failed:
     story = held.Story(result)
     _give_back(host, name, story)
-    raise _error(name, log, story)
+    raise _error(host, name, log, story)
 
 
 def resume(host: Host, name: str) -> None:
@@ -189,17 +242,30 @@ def resume(host: Host, name: str) -> None:
     freezer.thaw(trees, name)
 
 
+def _last_order(host: Host, name: str, run: Run | None) -> criu.DumpOrder:
+  """Writes what a restore needs besides CRIU's images, too."""
+  images = host.layout.migration(name).images
+  order = _order(host, name, images, run)
+  if order.tty:
+    write_file(images / _TTY_INFO, order.tty)
+  group_tree.save(hierarchies.find(host), name, images)
+  return order
+
+
 def _order(
-  host: Host,
-  trees: Hierarchies,
-  work: MigrationPaths,
-  name: str,
-  images: Path,
+  host: Host, name: str, images: Path, expected: Run | None
 ) -> criu.DumpOrder:
-  init = cgroup.init_pid(host, trees, name)
+  trees = hierarchies.find(host)
+  work = host.layout.migration(name)
+  run = current_run(host, name)
+  if run != (expected or run):
+    raise Failed(
+      f"Instance {name} was rebooted while its memory was copied",
+      remedy="start the migration anew",
+    )
   tree = trees.controller("freezer")
-  if init is None or tree is None:
-    raise Refused(f"Instance {name} does not run on this node")
+  if tree is None:
+    raise Refused(f"Instance {name} cannot be stopped: there is no freezer")
   if freezer.is_frozen(trees, name):
     raise Refused(
       f"Instance {name} is paused",
@@ -208,18 +274,14 @@ def _order(
   make_directory(work.home)
   instance_files.empty(images)
   config = instance_files.config(host.layout.instance(name).config)
-  tty = _console(host, init, config)
-  if tty:
-    write_file(images / _TTY_INFO, tty)
-  group_tree.save(trees, name, images)
   return criu.DumpOrder(
-    pid=init,
+    pid=run.init,
     images=images,
     log=work.log("dump"),
     freezer=tree.payload(name),
-    roots=_roots(host, trees, init, name),
+    roots=_roots(host, trees, run.init, name),
     mounts=criu.mapped_mounts(config),
-    tty=tty,
+    tty=_console(host, run.init, config),
     lock=criu.network_lock(host),
     script=held.script(work),
   )
@@ -315,7 +377,7 @@ def _give_back(host: Host, name: str, story: held.Story) -> None:
     ) from err
 
 
-def _error(name: str, log: Path, story: held.Story) -> Exception:
+def _error(host: Host, name: str, log: Path, story: held.Story) -> Exception:
   if isinstance(story.error, Exception):
     return story.error
   text = criu.read_log(log)
@@ -324,8 +386,10 @@ def _error(name: str, log: Path, story: held.Story) -> Exception:
     evidence, remedy = story.evidence(), ""
   else:
     evidence, remedy = str(found), found.remedy
+  runs = cgroup.init_pid(host, hierarchies.find(host), name) is not None
+  now = "it runs on" if runs else "it has ended"
   return Failed(
-    f"Instance {name} could not be checkpointed, it runs on",
+    f"Instance {name} could not be checkpointed, {now}",
     evidence=evidence,
     remedy=remedy or f"see {log}",
   )

@@ -33,11 +33,12 @@
 The peer is the source of a migration by proof, yet what it sends decides
 nothing about where it is written: names are single components of harmless
 characters (messages.py), every file is made new, links are not followed,
-and there is a limit to the bytes.
+those that CRIU needs are made here, and there is a limit to the bytes.
 
 """
 
 import errno
+import itertools
 import os
 import shutil
 import zlib
@@ -54,7 +55,6 @@ from .messages import (
   Data,
   End,
   ImagesDone,
-  Link,
   Packed,
   ProtocolError,
   Transfer,
@@ -62,6 +62,8 @@ from .messages import (
 from .wire import CHUNK
 
 AREAS = ("files", "images")
+# Where CRIU looks for the images of the round before.
+_PARENT = "parent"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ZEROS = bytes(CHUNK)
@@ -165,14 +167,14 @@ class Intake:
         self._end(message)
       case Anew():
         self._anew(message)
-      case Link():
-        self._link(message)
       case ImagesDone():
         self._done(message)
 
   def _begin(self, begin: Begin) -> None:
     if begin.number != self._numbers:
       raise ProtocolError(f"File {begin.number} is not the next one")
+    if begin.name == _PARENT:
+      raise ProtocolError("Where the round before is, only this node says")
     mode = 0o700 if begin.is_program else 0o600
     self._close_file()
     flags = _WRITE | os.O_CREAT | os.O_EXCL
@@ -222,10 +224,6 @@ class Intake:
     self.received -= incoming.position
     self._files[anew.number] = _Incoming(incoming.begin)
 
-  def _link(self, link: Link) -> None:
-    os.symlink(link.target, "parent", dir_fd=self._area(link.area))
-    self._manifest.link(link)
-
   def _done(self, done: ImagesDone) -> None:
     if self._files:
       names = ", ".join(i.begin.name for i in self._files.values())
@@ -233,7 +231,21 @@ class Intake:
     if done != self._manifest.total():
       raise ProtocolError("Other files came than the source has sent")
     self._close_file()
+    self._link_rounds()
     self.complete = True
+
+  def _link_rounds(self) -> None:
+    """Each round is based upon the one before, the last images upon all."""
+    prefix = "images/"
+    numbers = [a.removeprefix(prefix) for a in self._areas if prefix in a]
+    rounds = sorted(map(int, numbers))
+    if rounds != list(range(1, len(rounds) + 1)):
+      raise ProtocolError("A round is missing", evidence=str(rounds))
+    for before, number in itertools.pairwise(rounds):
+      area = self._area(f"{prefix}{number}")
+      os.symlink(f"../{before}", _PARENT, dir_fd=area)
+    if rounds:
+      os.symlink(str(rounds[-1]), _PARENT, dir_fd=self._area("images"))
 
   def _known(self, number: int) -> _Incoming:
     found = self._files.get(number)

@@ -33,7 +33,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from .messages import Begin, End, ImagesDone, Link
+from .messages import Begin, End, ImagesDone
 
 
 @dataclass(slots=True)
@@ -48,10 +48,6 @@ class Manifest:
     name = f"{begin.area}/{begin.name}"
     self._entries.append(f"{name} {begin.is_program} {end.size} {end.crc}\n")
     self._size += end.size
-
-  def link(self, link: Link) -> None:
-    """A link to the round before."""
-    self._entries.append(f"{link.area} -> {link.target}\n")
 
   def total(self) -> ImagesDone:
     """The message that says it."""

@@ -87,6 +87,5 @@ Word = Annotated[str, _matching(r"[a-z][a-z-]{0,31}")]
 # One component; no leading dot. CRIU's images are named like
 # "pages-1.img", "tmpfs-dev-71.tar.gz.img", "cgroup.img".
 Name = Annotated[str, _matching(r"[A-Za-z0-9_][A-Za-z0-9@%+=_,.:-]{0,199}")]
-# "images" and "files", or a directory in them, for a migration in rounds.
-Area = Annotated[str, _matching(r"(files|images)(/[a-z0-9][a-z0-9-]{0,31})?")]
-Target = Annotated[str, _matching(r"\.\./[a-z0-9][a-z0-9-]{0,31}")]
+# The instance's files, the last images, and those of rounds before them.
+Area = Annotated[str, _matching(r"files|images(/[1-9][0-9]?)?")]

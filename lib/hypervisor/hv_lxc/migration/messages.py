@@ -43,10 +43,10 @@ Then files travel from source to target, whole or while they grow, and the
 two settle who holds the right to run the instance::
 
   source -> target  Begin Data Packed Anew End   one file
-                    Link                         images/N/parent
                     ImagesDone                   all there, in total
                     Grant Close Query Forget
-  target -> source  Ready Owner Resumed Returned Closed State
+  target -> source  Room                         upon the first file
+                    Ready Owner Resumed Returned Closed State
   either            Trouble                      why the sender gives up
 
 A message checks itself when it is made, whether by us or from what came
@@ -71,7 +71,6 @@ from .message_fields import (
   Name,
   Number,
   Size,
-  Target,
   Text,
   Version,
   Word,
@@ -185,7 +184,7 @@ class Denied(Message):
 class Begin(Message):
   """A file follows; C{number} stands for it from now on.
 
-  @ivar area: files, images, or a directory in them (one level)
+  @ivar area: files, images, or images/1 and so on for rounds before them
   @ivar is_program: the file's mode is 0700, not 0600
 
   """
@@ -256,15 +255,6 @@ class End(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Link(Message):
-  """CRIU's C{parent}: where the round before this one is."""
-
-  code: ClassVar[int] = 21
-  area: Area
-  target: Target
-
-
-@dataclass(frozen=True, slots=True)
 class ImagesDone(Message):
   """Everything was sent.
 
@@ -305,6 +295,14 @@ class Forget(Message):
   """The migration is over for both; its journal may go."""
 
   code: ClassVar[int] = 35
+
+
+@dataclass(frozen=True, slots=True)
+class Room(Message):
+  """Files are taken, up to so many bytes in all."""
+
+  code: ClassVar[int] = 47
+  size: Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +358,7 @@ class Trouble(Message):
   reason: Text
 
 
-Transfer = Begin | Data | Packed | Anew | End | Link | ImagesDone
-TRANSFER = (Begin, Data, Packed, Anew, End, Link, ImagesDone)
+Transfer = Begin | Data | Packed | Anew | End | ImagesDone
+TRANSFER = (Begin, Data, Packed, Anew, End, ImagesDone)
 FROM_SOURCE = (*TRANSFER, Grant, Close, Query, Forget, Trouble)
-FROM_TARGET = (Ready, Owner, Resumed, Returned, Closed, State, Trouble)
+FROM_TARGET = (Room, Ready, Owner, Resumed, Returned, Closed, State, Trouble)

@@ -131,32 +131,59 @@ def decide(rounds: Sequence[Round], wish: Wish) -> Verdict:
   return Verdict.ANOTHER
 
 
-def forecast(rounds: Sequence[Round], wish: Wish) -> Forecast:
-  """The stall to expect; there must have been a round.
+def left(rounds: Sequence[Round]) -> int:
+  """Bytes that are expected to be left after these rounds; 0 if unknown.
 
   What a round brought was written during the one before it; the guest is
   taken to go on writing at that rate.  After the first round nothing is
-  known of that, so all is taken to have been written again, and a second
-  one to be worth its while.
+  known of that.
 
   """
-  last = rounds[-1]
-  rate = _rate(last, wish)
-  if len(rounds) == 1:
-    return Forecast(now_s=last.size / rate, then_s=0.0)
-  before = rounds[-2]
-  dirty_rate = last.size / max(before.duration_s, _TINY)
-  # It cannot have written more than all its memory.
-  most = max(r.size for r in rounds)
-  now_s = min(dirty_rate * last.duration_s, most) / rate
-  then_s = min(dirty_rate * now_s, most) / rate
-  return Forecast(now_s=now_s, then_s=then_s)
+  if len(rounds) < _TWO:
+    return 0
+  written = _dirty_rate(rounds) * rounds[-1].duration_s
+  return int(min(written, _all_memory(rounds)))
+
+
+def forecast(rounds: Sequence[Round], wish: Wish) -> Forecast:
+  """The stall to expect; there must have been a round.
+
+  After the first round all is taken to have been written again (see
+  L{left}), and a second one to be worth its while.
+
+  """
+  rate = _rate(rounds, wish)
+  if len(rounds) < _TWO:
+    return Forecast(now_s=rounds[-1].size / rate, then_s=0.0)
+  now_s = left(rounds) / rate
+  written = min(_dirty_rate(rounds) * now_s, _all_memory(rounds))
+  return Forecast(now_s=now_s, then_s=written / rate)
 
 
 _TINY = 1e-6
+_TWO = 2
 
 
-def _rate(last: Round, wish: Wish) -> float:
-  """At which memory is saved and sent, in bytes/s."""
-  measured = max(last.size, 1) / max(last.duration_s, _TINY)
+def _dirty_rate(rounds: Sequence[Round]) -> float:
+  """At which the guest writes, in bytes/s; there must have been two."""
+  before, last = rounds[-2:]
+  return last.size / max(before.duration_s, _TINY)
+
+
+def _all_memory(rounds: Sequence[Round]) -> int:
+  """The guest cannot have written more than it has."""
+  return max(one.size for one in rounds)
+
+
+def _rate(rounds: Sequence[Round], wish: Wish) -> float:
+  """At which memory is saved and sent, in bytes/s.
+
+  The best that was seen: CRIU's start and its stop of the guest take a
+  share of each round, and of a small one nearly all; the last copy has that
+  to bear whatever is left.
+
+  """
+  measured = max(
+    max(one.size, 1) / max(one.duration_s, _TINY) for one in rounds
+  )
   return min(measured, wish.bandwidth) if wish.bandwidth else measured

@@ -82,6 +82,7 @@ class Reporter:
     self._paths = paths
     self._now = Progress()
     self._written = 0.0
+    self._expected = 0
     self._begun = time.monotonic()
     self.phase("starting")
 
@@ -95,9 +96,13 @@ class Reporter:
     self._update(phase=name, times=times)
     self._write()
 
+  def expect(self, known: int) -> None:
+    """So many bytes will be sent in all, unless it turns out to be more."""
+    self._expected = known
+
   def sent(self, sent: int, known: int) -> None:
     """Bytes so far, and known of."""
-    self._update(sent=sent, known=known)
+    self._update(sent=sent, known=max(known, self._expected))
     if time.monotonic() - self._written > self._EVERY_S:
       self._write()
 

@@ -37,34 +37,32 @@ with the guest running on here.
 
 import contextlib
 import logging
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from .. import report
 from ..errors import Failed, LxcError, one_line
-from ..host import Host, wait_until
+from ..host import Host
 from ..partitions import Partitions
-from . import daemons, dump, peer, task
+from . import daemons, dump, peer, precopy, task
 from .acts import NodeActs
 from .channel import Channel
 from .journal import Journal
 from .machine import Machine, Refusal
-from .messages import Message, Owner, Ready, Resumed
+from .messages import Message, Owner, Resumed
+from .pace import MIB
+from .policy import Wish
 from .progress import Reporter
+from .sending import Sending
 from .states import HANDED, Event, State
-from .stream import Sender
 from .task import Task
 
 _log = logging.getLogger(__name__)
 
-# The target verifies digests that it computed on the way.
-_READY_S = 120.0
 # While the target restores nothing is heard of it.
 _RESTORE_S = 3600.0
 _ASK_AGAIN_S = 1.0
-# A connection that takes nothing for so long is given up.
-_LAST_SEND_S = 5.0
 # A node that is being booted again answers within this time, or a person
 # has to look at it; Ganeti's job has given up by then.
 _KEEP_ASKING_S = 1800.0
@@ -140,9 +138,7 @@ class _Source:
   def _leave(self, channel: Channel) -> None:
     """The guest becomes files here and there; its disks are let go."""
     try:
-      with self._sending(channel) as sending:
-        self.reporter.phase("dump")
-        dump.dump(self.host, self.acts.name, hold=sending.complete)
+      self._send(channel)
     except BaseException as err:
       # Whatever it was; a guest that is stopped must go on.
       self.machine.fire(Event.DUMP_FAILED)
@@ -152,14 +148,57 @@ class _Source:
     self.reporter.phase("hand over")
     self.machine.fire(Event.TASKS_GONE)
 
-  @contextlib.contextmanager
-  def _sending(self, channel: Channel) -> Iterator["_Sending"]:
-    sending = _Sending(self, channel)
-    sending.start()
-    try:
-      yield sending
-    finally:
-      sending.end()
+  def _send(self, channel: Channel) -> None:
+    """All that can be sent while the guest runs is sent before it stops."""
+    name = self.acts.name
+    paths = self.host.layout.migration(name)
+    sending = Sending(
+      channel,
+      bandwidth_mib=self.part.bandwidth_mib,
+      progress=self.reporter.sent,
+    )
+    self.reporter.phase("files")
+    self.reporter.expect(report.memory_used(self.host, name))
+    run = dump.current_run(self.host, name)
+    dump.save_files(self.host, name)
+    room = sending.begin(paths.files)
+    parent = self._copy_running(sending, run, room)
+    self.reporter.phase("dump")
+    with sending.following("images", paths.images) as complete:
+
+      def hold() -> None:
+        self.reporter.phase("send")
+        complete()
+        self._verify(sending)
+
+      dump.dump(self.host, name, hold=hold, run=run, parent=parent)
+
+  def _copy_running(
+    self, sending: Sending, run: dump.Run, room: int
+  ) -> Path | None:
+    """Rounds, where they are wanted and possible; the images of the last."""
+    if not self.part.live or not precopy.is_possible(self.host):
+      return None
+    rounds = precopy.Precopy(
+      host=self.host,
+      name=self.acts.name,
+      run=run,
+      sending=sending,
+      reporter=self.reporter,
+      wish=Wish(
+        downtime_s=self.part.downtime_ms / 1000,
+        bandwidth=self.part.bandwidth_mib * MIB,
+      ),
+      room=room,
+    )
+    return rounds.copy()
+
+  def _verify(self, sending: Sending) -> None:
+    """Has the target check what it got; then nothing of the guest runs."""
+    self.reporter.phase("verify")
+    sending.finish()
+    self.machine.fire(Event.VERIFIED)
+    self.reporter.phase("end")
 
   def _hear_out(self, channel: Channel) -> None:
     """Waits for the target's word on the guest."""
@@ -215,62 +254,3 @@ class _Source:
     if before in HANDED:
       return "waits until that node answers"
     return "has ended"
-
-
-class _Sending:
-  """Sends images while CRIU writes them, in a thread of its own."""
-
-  def __init__(self, source: _Source, channel: Channel):
-    self._source = source
-    self._channel = channel
-    self._complete = threading.Event()
-    self._error: Exception | None = None
-    self._thread = threading.Thread(target=self._run, daemon=True)
-    self._sender = Sender(
-      channel,
-      bandwidth_mib=source.part.bandwidth_mib,
-      progress=source.reporter.sent,
-    )
-
-  def complete(self) -> None:
-    """All is written; returns when the target has it, and nothing runs."""
-    source = self._source
-    source.reporter.phase("send")
-    self._complete.set()
-    self._thread.join()
-    if self._error is not None:
-      raise self._error
-    self._sender.send_directory(
-      "files", source.host.layout.migration(source.acts.name).files
-    )
-    self._sender.finish()
-    source.reporter.phase("verify")
-    answer = self._channel.receive(_READY_S)
-    if not isinstance(answer, Ready):
-      raise Failed(
-        f"Node {self._channel.peer} did not take the images",
-        evidence=f"{answer!r:.200}",
-      )
-    source.machine.fire(Event.VERIFIED)
-    source.reporter.phase("end")
-
-  def start(self) -> None:
-    """Begins to look for images."""
-    self._thread.start()
-
-  def end(self) -> None:
-    """Nothing is to be sent any more."""
-    self._complete.set()
-    self._thread.join(_LAST_SEND_S)
-    if self._thread.is_alive():
-      self._channel.cancel()
-      self._thread.join()
-
-  def _run(self) -> None:
-    source = self._source
-    images = source.host.layout.migration(source.acts.name).images
-    try:
-      wait_until(lambda: images.is_dir() or self._complete.is_set(), _READY_S)
-      self._sender.follow("images", images, self._complete)
-    except (LxcError, OSError) as err:
-      self._error = err

@@ -56,7 +56,6 @@ from .messages import (
   Data,
   End,
   ImagesDone,
-  Link,
   Message,
   Packed,
 )
@@ -190,11 +189,7 @@ class Sender:
 
   def _send_rest(self, fd: int, area: str) -> None:
     for name, info in _files(fd):
-      if stat.S_ISLNK(info.st_mode) and name == _PARENT:
-        link = Link(area, os.readlink(name, dir_fd=fd))
-        self._manifest.link(link)
-        self._put(link)
-      elif not _GROWING.fullmatch(name):
+      if not _GROWING.fullmatch(name):
         outgoing = self._begin(area, name, info)
         self._advance(fd, outgoing, info)
         self._end(outgoing)
@@ -296,12 +291,18 @@ class Sender:
 
 
 def _files(fd: int) -> Iterator[tuple[str, os.stat_result]]:
-  """Regular files and links of a directory, in order."""
+  """Regular files of a directory, in order; no link is followed.
+
+  CRIU's to the round before is not sent: intake.py makes its own.
+
+  """
   with os.scandir(fd) as entries:
     found = sorted(e.name for e in entries if not _NOT_SENT.fullmatch(e.name))
   for name in found:
     info = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    if stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
+    if stat.S_ISREG(info.st_mode) or (
+      stat.S_ISLNK(info.st_mode) and name != _PARENT
+    ):
       yield name, info
 
 

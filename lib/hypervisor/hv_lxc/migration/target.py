@@ -53,7 +53,7 @@ from .channel import Channel, ConnectionLost, NoAnswer
 from .journal import Journal, Listed, Role
 from .listener import Listener
 from .machine import Refusal
-from .messages import TRANSFER, Close, Forget, Grant, Query, Resumed
+from .messages import TRANSFER, Close, Forget, Grant, Query, Resumed, Room
 from .messages import State as Answer
 from .states import Event, State
 
@@ -278,4 +278,7 @@ class _Session:
     intake.clear(home)
     space = os.statvfs(home)
     limit = space.f_bavail * space.f_frsize - _RESERVE_BYTES
-    return stack.enter_context(intake.Intake(home, limit=max(limit, 0)))
+    taking = intake.Intake(home, limit=max(limit, 0))
+    stack.enter_context(taking)
+    self.channel.send(Room(max(limit, 0)))
+    return taking

@@ -183,6 +183,7 @@ class Moving:
     assert wait_until(lambda: self.count() > 0, WAIT_S)
 
   def dump(self, hold: Callable[[], None] = lambda: None) -> dump.DumpTimes:
+    dump.save_files(self.host, self.name)
     times = dump.dump(self.host, self.name, hold=hold)
     assert not self.paths.ended.exists()
     assert not self.running

@@ -59,6 +59,7 @@ def node(
 def run(
   node: FakeCriu, hold: Callable[[], None] = lambda: None
 ) -> dump.DumpTimes:
+  dump.save_files(node.host, NAME)
   return dump.dump(node.host, NAME, hold=hold)
 
 
@@ -231,8 +232,93 @@ def test_time_without_the_guest_is_measured(node: FakeCriu) -> None:
   assert 0.2 < times.frozen <= 0.31
 
 
+def pre_dump(
+  node: FakeCriu, number: int = 1, parent: pathlib.Path | None = None
+) -> pathlib.Path:
+  run = dump.current_run(node.host, NAME)
+  images = node.work.images / str(number)
+  dump.pre_dump(node.host, NAME, images, run=run, parent=parent)
+  return images
+
+
 def test_pre_dump_that_fails(node: FakeCriu) -> None:
   node.dumping = lambda node, argv: 1
-  with pytest.raises(Failed, match="could not be checkpointed"):
-    dump.pre_dump(node.host, NAME, node.work.home / "pre")
+  with pytest.raises(Failed, match="could not be checkpointed, it runs on"):
+    pre_dump(node)
   assert runs_as_before(node)
+
+
+def test_guest_that_ends_during_a_pre_dump(node: FakeCriu) -> None:
+  def end(node: FakeCriu, _argv: list[str]) -> int:
+    node.node.depopulate()
+    return 1
+
+  node.dumping = end
+  with pytest.raises(Failed, match="could not be checkpointed, it has ended"):
+    pre_dump(node)
+
+
+def test_guest_that_stays_frozen_after_a_pre_dump_runs_on(
+  node: FakeCriu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """CRIU was killed in the moment in which it had stopped the guest."""
+  frozen = [False]
+
+  def killed(_node: FakeCriu, _argv: list[str]) -> int:
+    frozen[0] = True
+    return -9
+
+  monkeypatch.setattr(dump.freezer, "is_frozen", lambda *_: frozen[0])
+  monkeypatch.setattr(
+    dump.freezer, "thaw", lambda *_: frozen.__setitem__(0, False)
+  )
+  node.dumping = killed
+  with pytest.raises(Failed, match="was killed by signal 9"):
+    pre_dump(node)
+  assert frozen == [False]
+
+
+def test_each_dump_is_based_on_the_one_before(node: FakeCriu) -> None:
+  told: list[list[str]] = []
+
+  def play(node: FakeCriu, argv: list[str]) -> int:
+    told.append(argv)
+    return 0 if argv[1] == "pre-dump" else dumped(node, argv)
+
+  node.dumping = play
+  first = pre_dump(node)
+  second = pre_dump(node, 2, first)
+  dump.dump(node.host, NAME, hold=lambda: None, parent=second)
+  assert [argv[1] for argv in told] == ["pre-dump", "pre-dump", "dump"]
+  assert all("--track-mem" in argv for argv in told)
+  parents = [argv[argv.index("--prev-images-dir") + 1] for argv in told[1:]]
+  assert "--prev-images-dir" not in told[0]
+  assert parents == ["../1", "2"]
+  assert not [argv for argv in told[:2] if "--action-script" in argv]
+
+
+def test_rebooted_guest_has_nothing_to_do_with_its_pre_dumps(
+  node: FakeCriu,
+) -> None:
+  before = dump.Run(init=INIT, started="1")
+  (node.node.top / f"proc/{INIT}/stat").write_text(
+    f"{INIT} (a) b) S {' '.join(str(n) for n in range(4, 50))}"
+  )
+  assert dump.current_run(node.host, NAME) == dump.Run(INIT, "22")
+  with pytest.raises(Failed, match="was rebooted"):
+    dump.pre_dump(node.host, NAME, node.work.images / "2", run=before)
+  with pytest.raises(Failed, match="was rebooted"):
+    dump.dump(node.host, NAME, hold=lambda: None, run=before)
+  assert node.events == []
+  assert runs_as_before(node)
+
+
+def test_files_that_cannot_be_copied(
+  node: FakeCriu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr(dump.instance_files, "save", full)
+  with pytest.raises(Failed, match="No space left"):
+    dump.save_files(node.host, NAME)

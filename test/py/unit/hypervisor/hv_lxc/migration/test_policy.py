@@ -36,6 +36,7 @@ from ganeti.hypervisor.hv_lxc.migration.policy import (
   Wish,
   decide,
   forecast,
+  left,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,6 +121,25 @@ def test_a_limit_of_the_bandwidth_makes_the_stall_longer() -> None:
   assert decide(rounds, WISH) == Verdict.DOWNTIME_MET
   limit = Wish(downtime_s=0.03, bandwidth=GIGABIT // 4)
   assert decide(rounds, limit) == Verdict.ANOTHER
+
+
+def test_a_small_round_does_not_tell_how_fast_memory_goes() -> None:
+  """CRIU's start and its stop of the guest take 0.3 s of every round."""
+  rounds = [
+    Round(size=256 * MIB, duration_s=256 * MIB / GIGABIT + 0.3),
+    Round(size=MIB, duration_s=MIB / GIGABIT + 0.3),
+  ]
+  assert decide(rounds, WISH) == Verdict.DOWNTIME_MET
+  assert forecast(rounds, WISH).now_s < 0.002
+
+
+def test_what_is_left_is_what_the_guest_wrote_meanwhile() -> None:
+  second = Round(size=10 * MIB, duration_s=0.5)
+  assert left([]) == left([second]) == 0
+  first = Round(size=100 * MIB, duration_s=1.0)
+  assert left([first, second]) == 5 * MIB
+  # It cannot write more than it has.
+  assert left([second, first]) == 100 * MIB
 
 
 def test_fewer_rounds_may_be_allowed() -> None:

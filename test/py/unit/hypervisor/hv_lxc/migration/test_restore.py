@@ -55,6 +55,7 @@ def node(
   for what in ("allow_devices", "set_limits"):
     monkeypatch.setattr(enforce, what, _note(made, what))
   made.start()
+  dump.save_files(made.host, NAME)
   dump.dump(made.host, NAME, hold=lambda: None)
   stopping.clean_up(made.host, made.node.storage, NAME)
   assert made.node.left() == {}

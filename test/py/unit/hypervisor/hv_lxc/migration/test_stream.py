@@ -161,19 +161,24 @@ def test_modes(pair: Pair) -> None:
   assert images.stat().st_mode & 0o7777 == 0o700
 
 
-def test_rounds_are_linked(pair: Pair) -> None:
-  for number in range(2):
-    (pair.source / f"{number}").mkdir()
-    (pair.source / f"{number}" / "pages-1.img").write_bytes(b"%d" % number)
-  (pair.source / "1" / "parent").symlink_to("../0")
+def test_rounds_are_linked_where_they_arrive(pair: Pair) -> None:
   sender = Sender(pair.channel)
-  for number in range(2):
-    sender.send_directory(f"images/{number}", pair.source / f"{number}")
+  for number in (1, 2, 3):
+    top = pair.source / str(number)
+    top.mkdir()
+    (top / "pages-1.img").write_bytes(b"%d" % number)
+    (top / "parent").symlink_to("/etc")
+    sender.send_directory(f"images/{number}", top)
+  (pair.source / "pages-1.img").write_bytes(b"last")
+  (pair.source / "parent").symlink_to("/etc")
+  sender.send_directory("images", pair.source)
   sender.finish()
-  images = pair.home / "images"
-  assert (images / "1" / "parent" / "pages-1.img").read_bytes() == b"0"
-  assert (images / "1" / "pages-1.img").read_bytes() == b"1"
   assert pair.intake.complete
+  chain = pair.home / "images"
+  for text in (b"last", b"3", b"2", b"1"):
+    assert (chain / "pages-1.img").read_bytes() == text
+    chain = chain / "parent"
+  assert not chain.exists()
 
 
 def test_zeros_are_neither_sent_nor_written(pair: Pair) -> None:

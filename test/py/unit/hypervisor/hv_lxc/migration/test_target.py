@@ -36,7 +36,15 @@ from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import daemons, target
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
+from ganeti.hypervisor.hv_lxc.migration.channel import Channel, ConnectionLost
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
+from ganeti.hypervisor.hv_lxc.migration.messages import (
+  Begin,
+  End,
+  Message,
+  Room,
+  Trouble,
+)
 from ganeti.hypervisor.hv_lxc.migration.states import State
 
 NAME = "web1.example.com"
@@ -126,3 +134,81 @@ def test_whether_a_source_may_have_something_to_ask(
     node, Journal(name=NAME, state=state, role=role, id="m1", agreed=agreed)
   )
   assert target.is_needed(node, is_late=is_late) is needed
+
+
+class Heard(Channel):
+  """A connection on which so much was said, and then it was closed."""
+
+  def __init__(self, *said: Message) -> None:
+    self.peer, self.migration, self.booting = "192.0.2.1", "m1", ""
+    self.said = list(said)
+    self.answers: list[Message] = []
+
+  def receive(self, timeout_s: float | None = None) -> Message:
+    if not self.said:
+      raise ConnectionLost("closed")
+    return self.said.pop(0)
+
+  def send(self, *messages: Message) -> None:
+    self.answers.extend(messages)
+
+  def give_up(self, reason: str) -> None:
+    self.answers.append(Trouble(reason))
+
+  def close(self) -> None:
+    pass
+
+
+def serve(node: Host, *said: Message) -> list[Message]:
+  channel = Heard(*said)
+  target._serve(node, None, channel)  # type: ignore[arg-type]
+  return channel.answers
+
+
+FILES = (
+  Begin(0, "files", "config", is_program=False),
+  End(0, 0, 0),
+  Begin(1, "files", "record.json", is_program=False),
+)
+
+
+def _expecting(node: Host) -> None:
+  journals.save(
+    node,
+    Journal(
+      name=NAME,
+      id="m1",
+      secret="5e" * 32,
+      state=State.EXPECTING,
+      role=Role.TARGET,
+    ),
+  )
+
+
+def test_the_source_is_told_at_once_how_much_is_taken(
+  node: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(target.hierarchies, "find", lambda _: None)
+  monkeypatch.setattr(target.cgroup, "is_running", lambda *_: False)
+  _expecting(node)
+  (answer,) = serve(node, *FILES)
+  assert isinstance(answer, Room)
+  assert answer.size > 0
+  home = node.layout.migration(NAME).home
+  assert sorted(p.name for p in (home / "files").iterdir()) == [
+    "config",
+    "record.json",
+  ]
+
+
+def test_a_source_that_comes_too_late_is_told_before_it_stops_anything(
+  node: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(target.hierarchies, "find", lambda _: None)
+  monkeypatch.setattr(target.cgroup, "is_running", lambda *_: False)
+  _expecting(node)
+  path = node.layout.migration(NAME).journal
+  path.write_text(path.read_text().replace('"expecting"', '"closed"'))
+  (answer,) = serve(node, *FILES)
+  assert isinstance(answer, Trouble)
+  assert "is over on this node" in answer.reason
