@@ -37,7 +37,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import Failed, LxcError
+from ..errors import Failed
 from . import instance_files
 from .channel import Channel
 from .messages import Ready, Room
@@ -151,5 +151,5 @@ class _Follower:
   def _run(self) -> None:
     try:
       self._sender.follow(self._area, self._directory, self._complete)
-    except (LxcError, OSError) as err:
+    except Exception as err:  # noqa: BLE001 - raised by complete()
       self._error = err

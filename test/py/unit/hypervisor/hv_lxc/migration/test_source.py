@@ -36,7 +36,12 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from ganeti.hypervisor.hv_lxc.errors import Failed, LxcError
-from ganeti.hypervisor.hv_lxc.migration import enforce, precopy, progress
+from ganeti.hypervisor.hv_lxc.migration import (
+  enforce,
+  precopy,
+  progress,
+  stream,
+)
 from ganeti.hypervisor.hv_lxc.migration.messages import Owner, Returned
 from ganeti.hypervisor.hv_lxc.migration.policy import Round, Verdict, Wish
 from ganeti.hypervisor.hv_lxc.migration.states import State
@@ -295,6 +300,21 @@ def test_phases_are_told_in_their_order(source: Source) -> None:
     "starting", "files", "round 1", "round 2", "dump", "send", "verify",
     "end", "hand over", "restore",
   ]  # fmt: skip
+
+
+def test_whatever_stops_the_thread_that_sends_ends_the_migration(
+  source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """Else files that were never begun would not be missed."""
+
+  def follow(*_: object) -> None:
+    raise MemoryError("no more")
+
+  monkeypatch.setattr(stream.Sender, "follow", follow)
+  monkeypatch.setattr(precopy.Sending, "begin", lambda _self, _files: 1 << 40)
+  with pytest.raises(MemoryError):
+    source.migrate()
+  assert goes_on(source)
 
 
 @pytest.mark.parametrize("status", [0, 1])
