@@ -53,6 +53,7 @@ from .channel import Channel, ConnectionLost, NoAnswer
 from .journal import Journal, Listed, Role
 from .listener import Listener
 from .machine import Refusal
+from .message_fields import MAX_SIZE
 from .messages import TRANSFER, Close, Forget, Grant, Query, Resumed, Room
 from .messages import State as Answer
 from .states import Event, State
@@ -278,7 +279,8 @@ class _Session:
     intake.clear(home)
     space = os.statvfs(home)
     limit = space.f_bavail * space.f_frsize - _RESERVE_BYTES
-    taking = intake.Intake(home, limit=max(limit, 0))
+    limit = min(max(limit, 0), MAX_SIZE)
+    taking = intake.Intake(home, limit=limit)
     stack.enter_context(taking)
-    self.channel.send(Room(max(limit, 0)))
+    self.channel.send(Room(limit))
     return taking

@@ -201,6 +201,17 @@ def test_the_source_is_told_at_once_how_much_is_taken(
   ]
 
 
+def test_more_room_than_can_be_said(
+  node: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(target.hierarchies, "find", lambda _: None)
+  monkeypatch.setattr(target.cgroup, "is_running", lambda *_: False)
+  _expecting(node)
+  monkeypatch.setattr(target, "_RESERVE_BYTES", -(1 << 60))
+  (answer,) = serve(node, *FILES)
+  assert isinstance(answer, Room)
+
+
 def test_a_source_that_comes_too_late_is_told_before_it_stops_anything(
   node: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
