@@ -273,7 +273,8 @@ class TwoAtOnce(threading.Thread):
 
   def run(self) -> None:
     """Looks ten times a second, less often where looking is dear."""
-    while not self._over.wait(0.1 * suite.SLOWNESS):
+    pause = 1.0 if any(n.site for n in self._nodes) else 0.1 * suite.SLOWNESS
+    while not self._over.wait(pause):
       running = [_running(node) for node in self._nodes]
       for index, names in enumerate(running):
         for others in running[index + 1 :]:
