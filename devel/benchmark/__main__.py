@@ -59,13 +59,14 @@ from . import (
   peers,
   transfer,
 )
+from .barelxc import BareLxc
 from .figures import Figure
 from .findings import Findings
 from .incus import Incus
 from .podman import Podman
 
 _SCRATCH = "/var/tmp"
-_PACKAGES = ("criu", "podman", "crun", "incus")
+_PACKAGES = ("criu", "podman", "runc", "incus")
 # In MiB, what guests hold that are checkpointed.
 _MEMORY = (0, 64, 256)
 
@@ -127,6 +128,7 @@ class _Run:
     self._scratch = scratch
     self.findings = Findings()
     self._peers: list[peers.Peer] = []
+    self._disk = scratch / "disk"
 
   def run(self) -> None:
     """All that are wanted; the peers are there meanwhile."""
@@ -149,14 +151,9 @@ class _Run:
     if not self._options.peers:
       yield
       return
-    with instance.added():
-      _, devices = instance.as_noded_gets_it()
-      disk = self._scratch / "disk"
-      subprocess.run(
-        ["cp", "--sparse=always", devices[0][1], str(disk)], check=True
-      )
+    disk = self._copied_disk()
     kinds: list[peers.Peer] = [
-      kind(self._scratch, str(disk)) for kind in (Podman, Incus)
+      kind(self._scratch, disk) for kind in (Podman, Incus)
     ]
     there = peers.installed(kinds, self.findings)
     try:
@@ -170,6 +167,15 @@ class _Run:
     finally:
       for peer in there:
         peer.sweep()
+
+  def _copied_disk(self) -> str:
+    """What an instance has on its disk, for others."""
+    if not self._disk.exists():
+      with instance.added():
+        _, devices = instance.as_noded_gets_it()
+        argv = ["cp", "--sparse=always", devices[0][1], str(self._disk)]
+        subprocess.run(argv, check=True)
+    return str(self._disk)
 
   def _lifecycle(self) -> None:
     with instance.added():
@@ -190,8 +196,13 @@ class _Run:
     ballooning.measure(self._peers, self.findings, _progress)
 
   def _checkpoint(self) -> None:
+    bare = BareLxc(self._scratch, self._copied_disk())
     checkpoint.measure(
-      self._peers, self._options.moves, _MEMORY, self.findings, _progress
+      [bare, *self._peers],
+      self._options.moves,
+      _MEMORY,
+      self.findings,
+      _progress,
     )
 
   def _adding(self) -> None:

@@ -42,7 +42,7 @@ from pathlib import Path
 from .course import client, holding, memory_group, wait_for
 from .figures import Figure
 from .findings import Findings
-from .peers import Peer, PeerError, trying
+from .peers import Freezer, PeerError, trying
 
 PORT = 7000
 _WHAT = "checkpoint a guest with a connection, and restore it"
@@ -53,7 +53,7 @@ ECHO = f"exec nc -ll -p {PORT} -e /bin/cat"
 
 
 def measure(
-  peers: list[Peer],
+  peers: list[Freezer],
   rounds: int,
   memory: tuple[int, ...],
   findings: Findings,
@@ -61,10 +61,11 @@ def measure(
 ) -> None:
   """The client's stall, for each amount of memory that the guest holds."""
 
-  def one(peer: Peer) -> None:
+  def one(peer: Freezer) -> None:
     for mib in memory:
       progress(f"checkpoint and restore by {peer.name}, {mib} MiB")
-      samples = _stalls(peer, rounds, mib)
+      count = rounds if mib == memory[0] else -(-rounds // 2)
+      samples = _stalls(peer, count, mib)
       findings.figures.append(
         Figure(
           name=f"{peer.name}: stall of a client, {mib} MiB held",
@@ -77,7 +78,7 @@ def measure(
   trying(peers, findings, _WHAT, one)
 
 
-def _stalls(peer: Peer, rounds: int, mib: int) -> list[float]:
+def _stalls(peer: Freezer, rounds: int, mib: int) -> list[float]:
   found = []
   for _ in range(rounds):
     try:
@@ -87,7 +88,7 @@ def _stalls(peer: Peer, rounds: int, mib: int) -> list[float]:
   return found
 
 
-def _stall(peer: Peer, mib: int) -> float:
+def _stall(peer: Freezer, mib: int) -> float:
   peer.run(_MEMORY_MIB)
   if mib:
     peer.inside(holding(mib))
@@ -101,7 +102,7 @@ def _stall(peer: Peer, mib: int) -> float:
     peer.bring_back()
     at = len(one.got)
     try:
-      wait_for(lambda: len(one.got) > at + 1, "the guest's answer", 10)
+      wait_for(lambda: len(one.got) > at + 1, "the guest's answer", 40)
     except RuntimeError as err:
       told = one.end().get("error") or str(err)
       raise PeerError(f"{peer.name} restored it", told) from err

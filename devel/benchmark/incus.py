@@ -36,6 +36,7 @@ disk to map and mount.
 """
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -47,6 +48,7 @@ _NAME = "bench"
 _LASTING = "bench-lasting"
 _CROWD = "many"
 _READY_S = 30
+_MACS = ("02:00:00:00:02:49", "02:00:00:00:02:50")
 _METADATA = """architecture: x86_64
 creation_date: 1
 properties:
@@ -69,10 +71,12 @@ tar -C {home} -cf {home}/metadata.tar metadata.yaml
 incus image import {home}/metadata.tar {home}/rootfs.tar --alias bench
 """
 _INIT = """
-incus init bench {name} -c limits.memory={memory}MiB -c limits.cpu=1
+incus init bench {name} -c limits.memory={memory}MiB -c limits.cpu=1 \
+  -c migration.stateful=true
 """
 _NIC = """
-incus config device add {name} eth0 nic nictype=bridged parent=br0
+incus config device add {name} eth0 nic nictype=bridged parent=br0 \
+  hwaddr={mac}
 """
 
 
@@ -87,6 +91,10 @@ class Incus:
     (self._home / "rootfs").mkdir(parents=True)
     (self._home / "metadata.yaml").write_text(_METADATA, encoding="ascii")
     self._log = self._home / "log"
+    # All that it and its commands keep.
+    state = self._home / "state"
+    state.mkdir(mode=0o711)
+    os.environ["INCUS_DIR"] = str(state)
     self._daemon: subprocess.Popen[bytes] | None = None
     self._running = 0
     self._words = {"disk": disk, "home": self._home}
@@ -107,7 +115,7 @@ class Incus:
     self._wait_for_daemon(log)
     self._sh(_PRESEED)
     self._sh(_IMAGE)
-    self._sh(_INIT + _NIC, name=_NAME, memory=128)
+    self._sh(_INIT + _NIC, name=_NAME, memory=128, mac=_MACS[0])
 
   def _wait_for_daemon(self, log: Path) -> None:
     begun = time.monotonic()
@@ -147,7 +155,10 @@ class Incus:
   def run(self, memory_mib: int) -> None:
     """A guest on the bridge; its init is the image's."""
     self._sh(
-      _INIT + _NIC + "incus start {name}", name=_LASTING, memory=memory_mib
+      _INIT + _NIC + "incus start {name}",
+      name=_LASTING,
+      memory=memory_mib,
+      mac=_MACS[1],
     )
 
   def inside(self, script: str) -> None:
@@ -179,8 +190,12 @@ class Incus:
     self._sh(f"incus stop --stateful {_LASTING}")
 
   def bring_back(self) -> None:
-    """From there."""
-    self._sh(f"incus start {_LASTING}")
+    """From there; of a failure incus itself says where to look."""
+    try:
+      self._sh(f"incus start {_LASTING}")
+    except PeerError as err:
+      log = ask(["incus", "info", "--show-log", _LASTING]).strip()
+      raise PeerError(err.command, log.splitlines()[-1]) from err
 
   def end(self) -> None:
     """The lasting one."""

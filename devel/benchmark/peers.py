@@ -39,7 +39,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 from .child import timed
 from .findings import Attempt, Findings
@@ -107,10 +107,36 @@ def ask(argv: list[str]) -> str:
   return done.stdout
 
 
-class Peer(Protocol):
-  """What is asked of a peer."""
+class Freezer(Protocol):
+  """What is asked of whoever can write a guest to a file."""
 
   name: ClassVar[str]
+
+  def run(self, memory_mib: int) -> None:
+    """Runs one that lasts, with a limit of its memory."""
+
+  def inside(self, script: str) -> None:
+    """Starts a shell script in that one, and does not wait for it."""
+
+  def address(self) -> str:
+    """Where that one can be reached from this node."""
+
+  def pid(self) -> int:
+    """Its first process."""
+
+  def freeze_out(self) -> None:
+    """Writes it with its memory to a file; it does not run afterwards."""
+
+  def bring_back(self) -> None:
+    """Lets it run on from that."""
+
+  def end(self) -> None:
+    """Takes that one away."""
+
+
+class Peer(Freezer, Protocol):
+  """What is asked of a peer."""
+
   crowd_command: ClassVar[str]
 
   def prepare(self) -> None:
@@ -131,32 +157,14 @@ class Peer(Protocol):
   def clear(self) -> None:
     """Takes them all away."""
 
-  def run(self, memory_mib: int) -> None:
-    """Runs one that lasts, with a limit of its memory."""
-
-  def inside(self, script: str) -> None:
-    """Starts a shell script in that one, and does not wait for it."""
-
-  def address(self) -> str:
-    """Where that one can be reached from this node."""
-
-  def pid(self) -> int:
-    """Its first process."""
-
   def limit(self, memory_mib: int) -> None:
     """Changes the limit of its memory while it runs."""
 
-  def freeze_out(self) -> None:
-    """Writes it with its memory to a file; it does not run afterwards."""
-
-  def bring_back(self) -> None:
-    """Lets it run on from that."""
-
-  def end(self) -> None:
-    """Takes that one away."""
-
   def sweep(self) -> None:
     """Takes away whatever is left."""
+
+
+_P = TypeVar("_P", bound=Freezer)
 
 
 def installed(peers: list[Peer], findings: Findings) -> list[Peer]:
@@ -179,17 +187,17 @@ def installed(peers: list[Peer], findings: Findings) -> list[Peer]:
 
 
 def trying(
-  peers: list[Peer],
+  peers: list[_P],
   findings: Findings,
   what: str,
-  work: Callable[[Peer], None],
-) -> list[Peer]:
+  work: Callable[[_P], None],
+) -> list[_P]:
   """Those peers that can do something; the others are noted, with the why."""
   able = []
   for peer in peers:
     try:
       work(peer)
-    except (PeerError, subprocess.TimeoutExpired, OSError) as err:
+    except (RuntimeError, subprocess.TimeoutExpired, OSError) as err:
       findings.attempts.append(
         Attempt(
           peer=peer.name,

@@ -59,7 +59,7 @@ _OTHER = "#64748b"
 _PHASES = ("#fde68a", "#fdba74", "#bfdbfe", "#ddd6fe", "#bbf7d0", "#fecaca")
 _WIDTH = 11.0
 _NARROW = 0.06
-_BEFORE_S = -0.3
+_AROUND_S = 0.4
 
 
 def _colour(side: str) -> str:
@@ -169,18 +169,24 @@ def ballooning(courses: dict[str, Any]) -> str:
 
 def _balloon(axis: Any, side: str, course: dict[str, Any]) -> None:
   at, limit, used = zip(*course["samples"], strict=True)
-  axis.plot(at, limit, color="black", linewidth=1.6, label="limit")
+  top = max(step["mib"] for step in course["steps"])
+  # Without any limit the kernel tells a number that is out of this world.
+  shown = [min(value or 0, top * 1.3) for value in limit]
+  axis.plot(at, shown, color="black", linewidth=1.6, label="limit")
   axis.fill_between(
     at, [u or 0 for u in used], color=_colour(side), alpha=0.45, label="used"
   )
   held = course["held_mib"]
   axis.axhline(held, color=_OTHER, linestyle=":", label=f"{held} MiB are held")
-  top = max(value for value in limit if value)
   for step in course["steps"]:
     _mark(axis, step, top)
   axis.set_ylim(0, top * 1.35)
   axis.set_ylabel("MiB")
-  axis.set_title(f"{side}: {course['killed']} processes killed")
+  lifted = sum(value is not None and value > top * 2 for value in limit)
+  title = f"{side}: {course['killed']} processes killed"
+  if lifted:
+    title += "; at every change there is no limit at all for a moment"
+  axis.set_title(title)
   axis.legend(loc="upper right", ncols=3, fontsize=10, framealpha=0.9)
 
 
@@ -206,8 +212,8 @@ def migration(courses: Sequence[dict[str, Any]]) -> str:
   figure = Figure(figsize=(_WIDTH, 5.2), layout="constrained")
   client, phases = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.6))
   begin, end = longest_gap(course["client"])
-  last = max(course["command_ms"] / 1e3, end) + 0.2
-  shown = [(at, n) for at, n in course["client"] if _BEFORE_S <= at <= last]
+  first, last = _window(course, end)
+  shown = [(at, n) for at, n in course["client"] if first <= at <= last]
   client.plot(*zip(*shown, strict=True), color=_colour(OURS), linewidth=2)
   client.axvspan(begin, end, color=_colour(OURS), alpha=0.15, linewidth=0)
   client.annotate(
@@ -221,26 +227,29 @@ def migration(courses: Sequence[dict[str, Any]]) -> str:
   )
   client.set_ylabel("lines that came back")
   client.set_title(
-    f"{course['sent'] / (1 << 20):.1f} MiB sent, {course['rounds']} round(s),"
-    f" frozen for {course['frozen_ms'] or 0:.0f} ms,"
-    f" {course['lost']} lines lost, {course['repeated']} repeated"
+    f"{course['sent'] / (1 << 20):.1f} MiB in {course['rounds']} round(s),"
+    f" {course['lost']} lines lost, {course['repeated']} repeated;"
+    f" the whole command took {course['command_ms'] / 1e3:.1f} s"
   )
-  _phases(phases, course)
-  phases.set_xlim(_BEFORE_S, last)
+  _phases(phases, course, last - first)
+  phases.set_xlim(first, last)
   phases.set_xlabel("seconds since gnt-instance migrate was given")
   return _svg(figure)
 
 
-def _phases(axis: Any, course: dict[str, Any]) -> None:
+def _window(course: dict[str, Any], end: float) -> tuple[float, float]:
+  """From a little before the first phase to a little after all is over."""
+  times = [at for _, at in course["phases"]] or [0.0]
+  return times[0] - _AROUND_S, max(times[-1], end) + _AROUND_S
+
+
+def _phases(axis: Any, course: dict[str, Any], width: float) -> None:
   found = course["phases"]
-  total = course["command_ms"] / 1e3
-  axis.broken_barh([(0, total)], (2, 0.8), color="#e2e8f0")
-  axis.text(0.02, 2.4, "gnt-instance migrate", va="center", fontsize=10)
   pairs = list(itertools.pairwise(found))
   for index, ((name, at), (_, until)) in enumerate(pairs):
     colour = _PHASES[index % len(_PHASES)]
     axis.broken_barh([(at, until - at)], (1, 0.8), color=colour)
-    if until - at > total * _NARROW:
+    if until - at > width * _NARROW:
       text = f"{name}\n{(until - at) * 1e3:.0f} ms"
       axis.text(
         (at + until) / 2, 1.4, text, ha="center", va="center", fontsize=8
@@ -250,4 +259,4 @@ def _phases(axis: Any, course: dict[str, Any]) -> None:
     axis.broken_barh([(course["frozen_at"], length)], (0, 0.8), color="#93c5fd")
     text = f"frozen {length * 1e3:.0f} ms"
     axis.text(course["frozen_at"], 0.4, text, va="center", fontsize=10)
-  axis.set_yticks([2.4, 1.4, 0.4], ["command", "source", "guest"])
+  axis.set_yticks([1.4, 0.4], ["phase", "guest"])

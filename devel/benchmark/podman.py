@@ -42,8 +42,10 @@ from typing import ClassVar
 
 from .peers import ask, shell
 
+# crun refuses: "cgroups in hybrid mode not supported".
 _ENGINE = (
   "podman",
+  "--runtime=runc",
   "--cgroup-manager=cgroupfs",
   "--events-backend=file",
   "--storage-driver=vfs",
@@ -81,7 +83,7 @@ rm {home}/loop
 _PREPARE = """
 {tool} network create --interface-name=br0 --opt mode=unmanaged \
   --ipam-driver=none bench
-{tool} network create --subnet 10.99.0.0/24 bench-own
+{tool} network create --disable-dns --subnet 10.99.0.0/24 bench-own
 """
 _IMPORT = """
 tar -C {home}/rootfs -c . | {tool} import - {image}
@@ -149,6 +151,7 @@ class Podman:
     """A guest with an address of its own."""
     self._sh(
       f"{_TOOL} run -d --name {_LASTING} --network=bench-own"
+      " --ip=10.99.0.50 --mac-address=02:00:00:00:02:52"
       f" --log-driver=k8s-file --systemd=false --memory={memory_mib}m"
       f" --memory-swap={memory_mib}m {_IMAGE} /bin/busybox sleep 1000000"
     )

@@ -41,9 +41,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "qa"))
 from ganeti_lab import command, host, lab
 
-PACKAGES = ("podman", "crun", "libcriu2", "netavark", "incus")
+PACKAGES = ("podman", "runc", "netavark", "incus")
+# The lab's CRIU brought one library of the next release (ganeti_lab/criu.py),
+# and whatever belongs to it has to be of the same version.
+_NEXT = "forky"
+_OF_NEXT = f"libnl-route-3-200/{_NEXT}"
+_INSTALL = ("apt-get", "-q", "-y", "--no-install-recommends", "install")
 _PREPARE = """
 cat >/etc/apt/apt.conf.d/90bench
+echo "deb $1 $2 main" >/etc/apt/sources.list.d/bench.list
+printf 'Package: *\\nPin: release n=%s\\nPin-Priority: 100\\n' "$2" \
+  >/etc/apt/preferences.d/bench
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 """
@@ -54,12 +62,12 @@ def install(lab_name: str, node_name: str) -> str:
   node = lab.node(lab_name, node_name)
   node.run(
     "settings of apt",
-    ["sh", "-euc", _PREPARE],
+    ["sh", "-euc", _PREPARE, "prepare", host.mirrors().main, _NEXT],
     stdin=host.mirrors().apt_conf.encode(),
   )
   for argv in (
     ["apt-get", "-q", "update"],
-    ["apt-get", "-q", "-y", "--no-install-recommends", "install", *PACKAGES],
+    [*_INSTALL, _OF_NEXT, *PACKAGES],
   ):
     wanted = node.argv(["env", "DEBIAN_FRONTEND=noninteractive", *argv])
     done = subprocess.run(

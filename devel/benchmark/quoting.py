@@ -53,7 +53,7 @@ _ROWS = (
   "transfer",
 )
 _BEGINNINGS = ("memory limit:", "migration:", "gnt-instance migrate")
-_PEER_STALL = re.compile(r"(\w+): (stall of a client, .*)")
+_PEER_STALL = re.compile(r"([\w-]+): (stall of a client, .*)")
 
 
 def quoted(text: str, run: Run) -> str:

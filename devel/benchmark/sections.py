@@ -199,7 +199,10 @@ def _migration(run: Run) -> Iterator[Section]:
     ],
     parts=["migration"],
     commands=[
-      "gnt-instance migrate -f NAME (busybox guest, sharedfile, one NIC)",
+      (
+        "gnt-instance migrate -f NAME (busybox guest, sharedfile, one NIC,"
+        " migration_bandwidth=1000)"
+      ),
       "in the guest: nc -ll -p 7000 -e /bin/cat",
       "client on the master: qa/cluster/counting_client.py ADDRESS 7000",
     ],
@@ -207,12 +210,28 @@ def _migration(run: Run) -> Iterator[Section]:
   yield from _stalls(run)
 
 
+def _in_short(panels: list[tuple[str, str, dict[str, list[float]]]]) -> str:
+  """How the medians of the first panel compare."""
+  if not panels:
+    return ""
+  sides = panels[0][2]
+  own = spread(sides[OURS]).median if OURS in sides else 0
+  told = [
+    f"{times(own / spread(samples).median)} that of {name}"
+    for name, samples in sides.items()
+    if own and name != OURS
+  ]
+  if not told:
+    return "No other could do it here (see below)."
+  return f"For an idle guest ours is {', '.join(told)}."
+
+
 def _stalls(run: Run) -> Iterator[Section]:
   panels, names = [], []
   for mib in _MEMORY:
     own = run.figure(_STALL.format(mib))
     sides = {OURS: own["ours"]} if own else {}
-    for peer in ("podman", "incus"):
+    for peer in ("lxc-checkpoint", "podman", "incus"):
       other = run.figure(f"{peer}: stall of a client, {mib} MiB held")
       if other:
         sides[peer] = other["ours"]
@@ -221,8 +240,8 @@ def _stalls(run: Run) -> Iterator[Section]:
       panels.append((f"{mib} MiB held by the guest", "ms", sides))
   yield Section(
     title="The client's stall against the guest's memory",
-    says="ganeti-lxc moves to another node; peers write a file and restore"
-    " from it on the same one.",
+    says="ganeti-lxc moves to another node; the others write a file and"
+    f" restore from it on the same one. {_in_short(panels)}",
     plot=lambda: plots.samples(panels),
     figures=names,
     parts=["migration", "checkpoint"],
@@ -234,5 +253,9 @@ def _stalls(run: Run) -> Iterator[Section]:
         " --import=FILE"
       ),
       "incus stop --stateful; incus start",
+      (
+        "lxc-checkpoint -s -D DIR; umount; partx -d; losetup -d; losetup;"
+        " partx -a; mount; lxc-checkpoint -r -D DIR"
+      ),
     ],
   )
