@@ -89,6 +89,7 @@ class BareLxc:
   """One guest, with what a checkpoint of it needs."""
 
   name: ClassVar[str] = "lxc-checkpoint"
+  back_command: ClassVar[str] = "lxc-checkpoint -r -D DIR"
 
   def __init__(self, scratch: Path, disk: str) -> None:
     self._lxcpath = scratch / "lxc-checkpoint"

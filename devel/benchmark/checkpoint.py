@@ -105,5 +105,5 @@ def _stall(peer: Freezer, mib: int) -> float:
       wait_for(lambda: len(one.got) > at + 1, "the guest's answer", 40)
     except RuntimeError as err:
       told = one.end().get("error") or str(err)
-      raise PeerError(f"{peer.name} restored it", told) from err
+      raise PeerError(peer.back_command, f"the client: {told}") from err
     return float(one.end()["stall"]) * 1e3

@@ -85,6 +85,7 @@ class Incus:
 
   name: ClassVar[str] = "incus"
   crowd_command: ClassVar[str] = "incus list"
+  back_command: ClassVar[str] = "incus start NAME"
 
   def __init__(self, scratch: Path, disk: str) -> None:
     self._home = scratch / "incus"

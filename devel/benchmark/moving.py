@@ -48,8 +48,8 @@ from typing import Any
 
 from .course import Client, client, holding, wait_for
 from .figures import Figure
-from .findings import Findings
-from .recorded import longest_gap
+from .findings import Attempt, Findings
+from .recorded import OURS, longest_gap
 
 PORT = 7000
 # In MiB, what the guest holds.
@@ -57,11 +57,15 @@ MEMORY = (0, 64, 256)
 _NAME = "inst39.lab"
 _NODES = ("node1", "node2")
 _AFTER_S = 1.0
+_PATIENCE_S = 40.0
+# Of migration_bandwidth, in MiB/s.
+_UNLIMITED_MIB = 1000
+_DEFAULT_MIB = 32
 _LAB = Path(__file__).resolve().parents[2] / "qa" / "lab"
 _CLIENT = _LAB.parent / "cluster" / "counting_client.py"
 _ADD = (
   "gnt-instance", "add", "-t", "sharedfile", "-s", "256M", "-o", "busybox",
-  "-H", "lxc:num_ttys=0,migration_bandwidth=1000",
+  "-H", "lxc:num_ttys=0",
   "-B", "memory=512M,vcpus=1", "--no-name-check", "--no-ip-check", "-n",
 )  # fmt: skip
 # Run on the source: prints what changes, with the time, until it is killed.
@@ -88,6 +92,10 @@ while True:
       last[key] = text
   time.sleep(0.002)
 """
+
+
+class SilentError(RuntimeError):
+  """The guest was moved, and the client got no answer any more."""
 
 
 class Lab:
@@ -139,13 +147,17 @@ def measure(
 ) -> None:
   """Moves a guest there and back, for each amount of memory."""
   lab, courses = Lab(lab_name), []
-  with findings.part("migration"):
+  with findings.part("migration"), _unlimited(lab):
     for mib in MEMORY:
       count = moves if mib == MEMORY[0] else -(-moves // 2)
       with _guest(lab, mib) as address:
         for number in range(count):
           progress(f"migration {number + 1}/{count}, {mib} MiB held")
-          courses.append({"held_mib": mib, **_move(lab, address)})
+          try:
+            courses.append({"held_mib": mib, **_move(lab, address)})
+          except SilentError as err:
+            progress(str(err))
+            findings.attempts.append(_silence(mib, number, count, err))
   for mib in MEMORY:
     these = [course for course in courses if course["held_mib"] == mib]
     findings.figures += _figures(mib, these)
@@ -153,12 +165,23 @@ def measure(
 
 
 @contextlib.contextmanager
+def _unlimited(lab: Lab) -> Iterator[None]:
+  """No limit to the bandwidth, which is a parameter of the cluster."""
+  modify = ("gnt-cluster", "modify", "-H")
+  lab.run("node1", *modify, f"lxc:migration_bandwidth={_UNLIMITED_MIB}")
+  try:
+    yield
+  finally:
+    lab.run("node1", *modify, f"lxc:migration_bandwidth={_DEFAULT_MIB}")
+
+
+@contextlib.contextmanager
 def _guest(lab: Lab, mib: int) -> Iterator[str]:
   """An instance that echoes and holds memory; yields its address."""
   address = lab.run("node1", "getent", "hosts", _NAME).split()[0]
   remove = ("gnt-instance", "remove", "-f", "--shutdown-timeout=0", _NAME)
+  lab.run("node1", *_ADD, "node1.lab", "--net", f"0:ip={address}", _NAME)
   try:
-    lab.run("node1", *_ADD, "node1.lab", "--net", f"0:ip={address}", _NAME)
     # The one before with this address had another MAC.
     for node in _NODES:
       lab.run(node, "ip", "neigh", "flush", "to", address)
@@ -196,7 +219,25 @@ def _move(lab: Lab, address: str) -> dict[str, Any]:
 
 def _wait_until_it_answers(one: Client) -> None:
   at = len(one.got)
-  wait_for(lambda: len(one.got) > at, "the guest to answer")
+  try:
+    wait_for(lambda: len(one.got) > at, "an answer after the move", _PATIENCE_S)
+  except RuntimeError as err:
+    told = one.end()
+    raise SilentError(
+      f"{told.get('error') or err}; sent {told.get('sent')},"
+      f" received {told.get('received')}"
+    ) from err
+
+
+def _silence(mib: int, number: int, count: int, err: SilentError) -> Attempt:
+  """A migration whose client was not heard of again is told, not left out."""
+  return Attempt(
+    peer=OURS,
+    what=f"connection after migration {number + 1}/{count}, {mib} MiB held",
+    able=False,
+    command=f"gnt-instance migrate -f {_NAME}",
+    last_line=f"the client: {err}",
+  )
 
 
 @contextlib.contextmanager

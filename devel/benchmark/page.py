@@ -34,7 +34,7 @@ import html
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .recorded import OURS, Run, number, spread, times
+from .recorded import Run, maker, number, spread, times
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 0 auto;
@@ -163,7 +163,8 @@ def _rows(run: Run, name: str) -> Iterator[str]:
   figure, sides = run.figure(name), run.sides(name)
   if figure is None:
     return
-  own = spread(sides[OURS]).median
+  first = maker(name)
+  own = spread(sides[first]).median
   for side, values in sides.items():
     one = spread(values)
     cells = (
@@ -171,24 +172,24 @@ def _rows(run: Run, name: str) -> Iterator[str]:
       str(one.n),
       f"{number(one.low)} to {number(one.high)}",
       f"{number(one.least)} to {number(one.greatest)}",
-      "" if side == OURS else times(own / one.median),
+      "" if side == first else times(own / one.median),
     )
-    first = f"<td>{_e(name) if side == OURS else ''}</td><td>{_e(side)}</td>"
+    who = f"<td>{_e(name) if side == first else ''}</td><td>{_e(side)}</td>"
     numbers = "".join(f'<td class="n">{_e(cell)}</td>' for cell in cells)
-    yield f"<tr>{first}{numbers}</tr>"
+    yield f"<tr>{who}{numbers}</tr>"
   notes = "; ".join(figure[key] for key in ("aim", "limits") if figure[key])
   if notes:
     yield f'<tr><td></td><td colspan="6"><small>{_e(notes)}</small></td></tr>'
 
 
 def _attempts(run: Run) -> Iterator[str]:
-  yield "<h2>What peers could not do here</h2>"
+  yield "<h2>What could not be done here</h2>"
   found = run.attempts()
   if not found:
-    yield "<p>Every peer did all that was asked of it.</p>"
+    yield "<p>Everybody did all that was asked of them.</p>"
     return
   yield (
-    "<table><tr><th>peer</th><th>what</th><th>command</th>"
+    "<table><tr><th>who</th><th>what</th><th>command</th>"
     "<th>its last line</th></tr>"
   )
   for one in found:

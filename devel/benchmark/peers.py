@@ -108,9 +108,14 @@ def ask(argv: list[str]) -> str:
 
 
 class Freezer(Protocol):
-  """What is asked of whoever can write a guest to a file."""
+  """What is asked of whoever can write a guest to a file.
+
+  @cvar back_command: for people, what lets it run on
+
+  """
 
   name: ClassVar[str]
+  back_command: ClassVar[str]
 
   def run(self, memory_mib: int) -> None:
     """Runs one that lasts, with a limit of its memory."""

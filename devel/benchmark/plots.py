@@ -86,7 +86,7 @@ def samples(
     len(panels), 1, squeeze=False, height_ratios=heights, sharex=True
   )
   limit = max(
-    spread(values).high * 1.6 for _, _, s in panels for values in s.values()
+    spread(values).high * 1.3 for _, _, s in panels for values in s.values()
   )
   for axis, (title, unit, sides) in zip(axes[:, 0], panels, strict=True):
     _panel(axis, title, unit, sides)
@@ -145,10 +145,13 @@ def listing(run: Run, names: dict[int, str]) -> str:
       va="center",
       color=colour,
       weight="bold",
+      bbox={"facecolor": "white", "alpha": 0.8, "pad": 0.5, "lw": 0},
+      zorder=10,
     )
   axis.set(xscale="log", yscale="log", xlim=(0.9, max(names) * 6))
   axis.set_xticks(list(names), [str(count) for count in names])
   axis.minorticks_off()
+  axis.yaxis.set_major_formatter("{x:g}")
   axis.grid(visible=True, axis="y", alpha=0.3)
   axis.set_xlabel("running containers")
   axis.set_ylabel("milliseconds for one list")

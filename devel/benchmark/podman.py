@@ -95,6 +95,9 @@ class Podman:
 
   name: ClassVar[str] = "podman"
   crowd_command: ClassVar[str] = "podman ps"
+  back_command: ClassVar[str] = (
+    "podman container restore --tcp-established --import=FILE"
+  )
 
   def __init__(self, scratch: Path, disk: str) -> None:
     self._home = scratch / "podman"

@@ -36,7 +36,7 @@ Only what is between two marks is replaced; a test compares it with the record.
 import re
 from collections.abc import Iterator, Sequence
 
-from .recorded import OURS, Run, number, spread, times
+from .recorded import PEER_STALL, Run, maker, number, spread, times
 
 _BEGIN = ".. recorded figures begin: devel/bench --record"
 _END = ".. recorded figures end"
@@ -53,7 +53,6 @@ _ROWS = (
   "transfer",
 )
 _BEGINNINGS = ("memory limit:", "migration:", "gnt-instance migrate")
-_PEER_STALL = re.compile(r"([\w-]+): (stall of a client, .*)")
 
 
 def quoted(text: str, run: Run) -> str:
@@ -96,7 +95,7 @@ def _rows(run: Run) -> Iterator[Sequence[str]]:
   names = [name for name in _ROWS if run.figure(name)]
   for start in _BEGINNINGS:
     names += [figure["name"] for figure in run.beginning(start)]
-  names += [f["name"] for f in run.figures if _PEER_STALL.match(f["name"])]
+  names += [f["name"] for f in run.figures if PEER_STALL.match(f["name"])]
   for name in names:
     yield from _of_figure(run, name)
 
@@ -104,18 +103,17 @@ def _rows(run: Run) -> Iterator[Sequence[str]]:
 def _of_figure(run: Run, name: str) -> Iterator[Sequence[str]]:
   figure = run.figure(name)
   assert figure is not None
-  peer = _PEER_STALL.match(name)
-  sides = run.sides(name)
-  own = spread(sides[OURS])
+  sides, first = run.sides(name), maker(name)
+  own = spread(sides[first])
   for side, samples in sides.items():
     one = spread(samples)
     yield (
-      name if side == OURS else "",
-      peer[1] if peer else side,
+      name if side == first else "",
+      side,
       f"{number(one.median)} {figure['unit']}",
       str(one.n),
       f"{number(one.low)} to {number(one.high)}",
-      "" if side == OURS else f"ours {times(own.median / one.median)}",
+      "" if side == first else f"ours {times(own.median / one.median)}",
     )
 
 
@@ -123,10 +121,10 @@ def _missing(run: Run) -> Iterator[str]:
   found = run.attempts()
   if not found:
     return
-  yield "What peers could not do, and how it was tried:"
+  yield "What could not be done, and how it was tried:"
   yield ""
   yield from _table(
-    ("peer", "what", "command", "last line"),
+    ("who", "what", "command", "last line"),
     [
       (a["peer"], a["what"], _literal(a["command"]), _literal(a["last_line"]))
       for a in found

@@ -35,6 +35,7 @@ The report page and the text in doc/ are both made from it.
 
 import itertools
 import json
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = "ganeti-lxc"
+PEER_STALL = re.compile(r"(?!migration)([\w-]+): stall of a client, ")
 _QUARTERS = 4
 _TENTHS, _WHOLES = 10, 100
 
@@ -103,6 +105,12 @@ def times(ratio: float) -> str:
   return f"{ratio:.2f} times" if ratio > 1 / _TENTHS else f"1/{1 / ratio:.0f}"
 
 
+def maker(name: str) -> str:
+  """Whose samples a figure of that name begins with."""
+  peer = PEER_STALL.match(name)
+  return peer[1] if peer else OURS
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
   """One run."""
@@ -140,7 +148,7 @@ class Run:
     figure = self.figure(name)
     if figure is None:
       return {}
-    found = {OURS: figure["ours"], figure["against"]: figure["other"]}
+    found = {maker(name): figure["ours"], figure["against"]: figure["other"]}
     found |= figure.get("peers", {})
     return {side: list(samples) for side, samples in found.items() if samples}
 

@@ -101,6 +101,22 @@ def thinned(data: dict[str, Any]) -> dict[str, Any]:
   return data
 
 
+def joined(kept: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+  """A run, and what was measured later of it; the later one counts."""
+  parts = {load["part"] for load in more["loads"]}
+  names = {figure["name"] for figure in more["figures"]}
+  return {
+    **more,
+    "command": f"{kept['command']}; {more['command']}",
+    "courses": kept["courses"] | more["courses"],
+    "figures": [f for f in kept["figures"] if f["name"] not in names]
+    + more["figures"],
+    "attempts": kept["attempts"] + more["attempts"],
+    "loads": [x for x in kept["loads"] if x["part"] not in parts]
+    + more["loads"],
+  }
+
+
 def write_page(data: dict[str, Any], directory: Path) -> Path:
   """The page, and the run that it is made from; returns the page."""
   # matplotlib may have been installed just now.

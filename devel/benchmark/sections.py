@@ -189,8 +189,8 @@ def _migration(run: Run) -> Iterator[Section]:
   yield Section(
     title="A live migration, as a client sees it",
     says=f"One stall of {stall.told('ms')}; {lost} of all lines were lost or"
-    f" repeated in {len(courses)} migrations. Shown is the migration whose"
-    " stall is in the middle.",
+    f" repeated in {len(courses)} migrations{_silent(run)}. Shown is the"
+    " migration whose stall is in the middle.",
     plot=lambda: plots.migration([middle]),
     figures=[
       f["name"]
@@ -208,6 +208,12 @@ def _migration(run: Run) -> Iterator[Section]:
     ],
   )
   yield from _stalls(run)
+
+
+def _silent(run: Run) -> str:
+  """Migrations after which a client was not heard of again."""
+  found = sum(one["peer"] == OURS for one in run.attempts())
+  return f"; in {found} more the client got no answer any more" if found else ""
 
 
 def _in_short(panels: list[tuple[str, str, dict[str, list[float]]]]) -> str:
