@@ -49,7 +49,7 @@ from typing import Any
 from .course import Client, client, holding, wait_for
 from .figures import Figure
 from .findings import Attempt, Findings
-from .recorded import OURS, longest_gap
+from .recorded import OURS
 
 PORT = 7000
 # In MiB, what the guest holds.
@@ -284,17 +284,13 @@ def course_of(
         phases.append((name, round(when - begun, 4)))
     elif when > begun and frozen is None and is_frozen(kind, text):
       frozen = round(when - begun, 4)
-  after = [(when - begun, count) for when, count in got if when > begun]
-  # It runs when the source has heard so, or when the client has an answer.
-  runs = [when for name, when in phases if name == "done"]
-  if len(after) > 1:
-    runs.append(longest_gap(after)[1])
+  done = [when for name, when in phases if name == "done"]
   return {
     "phases": phases,
     "rounds": sum(bool(re.match("pre-?dump|round|dump", p)) for p, _ in phases),
     "sent": sent,
     "frozen_at": frozen,
-    "frozen_ms": (min(runs) - frozen) * 1e3 if runs and frozen else None,
+    "frozen_ms": (done[0] - frozen) * 1e3 if done and frozen else None,
     "stall_ms": told["stall"] * 1e3,
     "lost": told["lost"],
     "repeated": told["repeated"],
@@ -332,7 +328,7 @@ def _figures(mib: int, courses: Sequence[dict[str, Any]]) -> list[Figure]:
       unit="ms",
       ours=of("frozen_ms"),
       limits="from the freeze on the source until it has heard that the guest"
-      " runs on the target, or the client has an answer",
+      " runs on the target",
     ),
     Figure(
       name=f"migration: sent, {held}",

@@ -126,8 +126,10 @@ def _head(run: Run, tiles: Sequence[Tile]) -> Iterator[str]:
     )
   yield "</div>"
   yield (
-    '<p class="sub">Ratios are of medians measured side by side in one run.'
-    " A dot is a sample, a bar the median, a thick line the middle half."
+    '<p class="sub">Ratios are of medians measured side by side in one run:'
+    " driver, bare commands and, for start and stop, peers in turn; else one"
+    " after the other. A dot is a sample, a bar the median, a thick line the"
+    " middle half."
     " Other work went on on the machine where a load average says so: the"
     " times then are longer than on an idle one, while both sides of a ratio"
     " had to bear it.</p>"

@@ -214,7 +214,7 @@ def migration(courses: Sequence[dict[str, Any]]) -> str:
   course = median_course(courses)
   figure = Figure(figsize=(_WIDTH, 5.2), layout="constrained")
   client, phases = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.6))
-  begin, end = longest_gap(course["client"])
+  begin, end = longest_gap(course["client"], course["frozen_at"])
   first, last = _window(course, end)
   shown = [(at, n) for at, n in course["client"] if first <= at <= last]
   client.plot(*zip(*shown, strict=True), color=_colour(OURS), linewidth=2)

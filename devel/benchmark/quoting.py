@@ -34,6 +34,7 @@ Only what is between two marks is replaced; a test compares it with the record.
 """
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from .recorded import PEER_STALL, Run, maker, number, spread, times
@@ -75,7 +76,7 @@ def block(run: Run) -> str:
   """Machine, figures, and what peers could not do, as reStructuredText."""
   versions = run.data["versions"]
   lines = [
-    (
+    *_wrapped(
       f"Measured {versions['date']} on {run.machine()};"
       f" {run.versions()}; {run.load_of(*_parts(run))}."
     ),
@@ -138,6 +139,16 @@ def _literal(text: str) -> str:
   return f"``{text.replace('`', chr(39)).strip() or '-'}``"
 
 
+def _wrapped(text: str, indent: str = "") -> list[str]:
+  return textwrap.wrap(
+    text,
+    80,
+    subsequent_indent=indent,
+    break_long_words=False,
+    break_on_hyphens=False,
+  )
+
+
 def _table(
   header: Sequence[str], rows: Iterator[Sequence[str]] | list[Sequence[str]]
 ) -> Iterator[str]:
@@ -147,4 +158,4 @@ def _table(
   for row in (header, *rows):
     for index, cell in enumerate(row):
       mark = "*" if not index else " "
-      yield f"   {mark} - {cell}".rstrip()
+      yield from _wrapped(f"   {mark} - {cell}".rstrip(), " " * 7)

@@ -247,7 +247,9 @@ def _stalls(run: Run) -> Iterator[Section]:
   yield Section(
     title="The client's stall against the guest's memory",
     says="ganeti-lxc moves to another node; the others write a file and"
-    f" restore from it on the same one. {_in_short(panels)}",
+    f" restore from it on the same one. {_in_short(panels)} They were not"
+    f" measured in turn: ours at a {run.load_of('migration')}, the others at a"
+    f" {run.load_of('checkpoint')}.",
     plot=lambda: plots.samples(panels),
     figures=names,
     parts=["migration", "checkpoint"],

@@ -39,6 +39,8 @@ from benchmark.figures import Figure
 from benchmark.findings import Attempt, Findings
 from benchmark.recorded import Run
 
+_MEASURED = re.compile(r"\d+(\.\d+)? (ms|s|times)\b")
+
 
 def run_of(*figures: Figure, **more: Any) -> Run:
   """A run as it comes back from JSON."""
@@ -114,6 +116,7 @@ def test_ratios(ratio: float, text: str) -> None:
 def test_the_longest_gap_is_between_two_answers() -> None:
   client = [(0.0, 1), (0.1, 2), (0.9, 3), (1.0, 4)]
   assert recorded.longest_gap(client) == (0.1, 0.9)
+  assert recorded.longest_gap(client, after=0.95) == (0.9, 1.0)
 
 
 def test_the_migration_in_the_middle_is_a_real_one() -> None:
@@ -238,7 +241,7 @@ def test_every_figure_of_the_page_tells_number_and_spread() -> None:
 
 
 def test_a_page_without_failures_says_so() -> None:
-  assert "Every peer did all" in page.page(run_of(START), [], [])
+  assert "Everybody did all" in page.page(run_of(START), [], [])
 
 
 def test_load_is_told_where_it_was_recorded() -> None:
@@ -289,3 +292,37 @@ def test_a_quotation_replaces_what_is_between_the_marks_alone() -> None:
 def test_a_text_without_marks_is_refused() -> None:
   with pytest.raises(ValueError, match="recorded figures begin"):
     quoting.quoted("nothing", run_of(START))
+
+
+def test_what_is_measured_later_counts() -> None:
+  kept = run_of(START, loads=[{"part": "imports", "before": 1, "after": 1}])
+  start = Figure(name="StartInstance", unit="ms", ours=(1.0,))
+  more = run_of(start, loads=[{"part": "migration", "before": 2, "after": 2}])
+  found = Run(report.joined(kept.data, more.data))
+  assert found.figure("StartInstance") == more.figure("StartInstance")
+  assert len(found.figures) == 1
+  assert found.load_of("imports", "migration") == "load average 1.0 to 2.0"
+  assert found.data["command"].count("devel/bench") == 2
+
+
+def test_the_documents_figures_are_the_recorded_ones() -> None:
+  text = report.TEXT.read_text(encoding="utf-8")
+  assert quoting.quoted(text, Run.load(report.RECORD)) == text
+
+
+def test_no_other_measured_figure_is_in_the_document() -> None:
+  text = quoting.outside(report.TEXT.read_text(encoding="utf-8"))
+  assert not _MEASURED.findall(text)
+
+
+def test_the_record_has_every_plot() -> None:
+  run = Run.load(report.RECORD)
+  for name in (
+    "StartInstance",
+    "StopInstance(force), CleanupInstance",
+    "GetAllInstancesInfo, 200 containers",
+    "migration: stall of a client, 0 MiB held",
+  ):
+    assert run.figure(name), name
+  assert run.course("ballooning")
+  assert run.course("migration")
