@@ -89,6 +89,7 @@ CRIU and what it leaves to others:
   group_tree.py      The control groups that a guest has made, on v2
   enforce.py         What LXC sets at a start and not at a restore
   device_program.py  A list of allowed devices as a program for the kernel
+  delegation.py      Keeps the boundary of what a guest may do to its groups
   pressure.py        Has programs told again when memory gets tight
   announce.py        Tells the network that a guest is elsewhere now
   send_frames.py     Sends frames; run in a guest's network

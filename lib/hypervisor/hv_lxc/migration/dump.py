@@ -60,7 +60,7 @@ from ..host import (
   wait_until,
   write_file,
 )
-from . import criu, group_tree, held, instance_files, netlock
+from . import criu, delegation, group_tree, held, instance_files, netlock
 
 _log = logging.getLogger(__name__)
 
@@ -172,14 +172,12 @@ def dump(
     write_file(paths.moving, "")
     reached.append(time.monotonic())
 
-  story = held.run(
-    host,
-    criu.dump_argv(order),
-    work,
-    {_STAGE: held_back},
-    timeout_s=timeout_s,
-    freezer=_freezer(trees, name),
-  )
+  argv, stages = criu.dump_argv(order), {_STAGE: held_back}
+  stop = _freezer(trees, name)
+  with delegation.kept(host):
+    story = held.run(
+      host, argv, work, stages, timeout_s=timeout_s, freezer=stop
+    )
   if _STAGE not in story.passed or not _ended(host, trees, name, story):
     _give_back(host, name, story)
     raise _error(host, name, order.log, story)
@@ -213,10 +211,10 @@ def pre_dump(
   @raise Failed: it could not be done; the guest runs on, or ended by itself
 
   """
-  order = _order(host, name, images, run).based_on(parent)
   log = host.layout.migration(name).log("pre-dump")
-  argv = criu.pre_dump_argv(replace(order, log=log))
-  result = host.run(argv, timeout_s=timeout_s)
+  order = replace(_order(host, name, images, run).based_on(parent), log=log)
+  with delegation.kept(host):
+    result = host.run(criu.pre_dump_argv(order), timeout_s=timeout_s)
   if result.failed:
     story = held.Story(result)
     _give_back(host, name, story)

@@ -65,6 +65,7 @@ from ..record import Phase, Record
 from . import (
   announce,
   criu,
+  delegation,
   enforce,
   group_tree,
   held,
@@ -259,7 +260,8 @@ def _run(
     ),
     _POST_RESTORE: restored,
   }
-  story = held.run(host, argv, work, stages, timeout_s=timeout_s)
+  with delegation.kept(host):
+    story = held.run(host, argv, work, stages, timeout_s=timeout_s)
   _keep_log(work)
   running = cgroup.init_pid(host, trees, request.name) is not None
   if isinstance(story.error, Exception):

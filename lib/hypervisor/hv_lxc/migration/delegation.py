@@ -1,0 +1,95 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+
+"""Keeps the boundary of what a guest may do to its own control groups.
+
+systemd mounts the v2 tree with "nsdelegate": the limits of the group in
+which a cgroup namespace begins are not for those inside of it (EPERM).  This
+belongs to the one tree of the machine, and whoever mounts it somewhere else,
+as CRIU does for itself, without such options takes it away from all
+(apply_cgroup_root_flags in the kernel's kernel/cgroup/cgroup.c).  A guest's
+root could then write to its own memory.max.
+
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from .. import hierarchies
+from ..errors import LxcError
+from ..hierarchies import Hierarchies
+from ..host import Host, read_optional
+
+_log = logging.getLogger(__name__)
+
+_BOUNDARY = "nsdelegate"
+# What systemd mounts it with (mount-setup.c).
+_OPTIONS = (_BOUNDARY, "memory_recursiveprot")
+_OPTIONS_FIELD = 3
+
+
+@contextlib.contextmanager
+def kept(host: Host) -> Iterator[None]:
+  """Puts the options back that a program in this block takes away."""
+  try:
+    yield
+  finally:
+    put_back(host, hierarchies.find(host))
+
+
+def put_back(host: Host, trees: Hierarchies) -> None:
+  """Sets the boundary where nothing but v2 is mounted and it is missing.
+
+  Another CRIU may have taken it before this one was started, so that what
+  was there before tells nothing.
+
+  """
+  if not trees.pure_v2 or trees.unified is None:
+    return
+  base = str(trees.unified.base)
+  if _BOUNDARY in _mount_options(host, base):
+    return
+  try:
+    result = host.run(["mount", "-o", f"remount,{','.join(_OPTIONS)}", base])
+  except LxcError as err:
+    _log.error("%s", err)
+    return
+  if result.failed:
+    _log.error("Guests may raise their own limits: %s", result.evidence())
+
+
+def _mount_options(host: Host, base: str) -> list[str]:
+  """Of what is mounted there (proc_pid_mounts(5))."""
+  for line in (read_optional(host.proc / "self/mounts") or "").splitlines():
+    fields = line.split()
+    if fields[1:3] == [base, "cgroup2"]:
+      return fields[_OPTIONS_FIELD].split(",")
+  return []

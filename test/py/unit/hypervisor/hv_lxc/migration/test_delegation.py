@@ -1,0 +1,84 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""The options of the v2 tree, which CRIU takes away."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ganeti.hypervisor.hv_lxc.command import Result
+from ganeti.hypervisor.hv_lxc.migration import delegation
+
+BASE = "/sys/fs/cgroup"
+LOST = f"cgroup2 {BASE} cgroup2 rw,nosuid,nodev,noexec,relatime 0 0\n"
+KEPT = LOST.replace("relatime", "relatime,nsdelegate,memory_recursiveprot")
+
+
+@dataclass
+class Node:
+  """A host that mounts nothing."""
+
+  proc: Path
+  told: list[list[str]] = field(default_factory=list)
+
+  def run(self, argv: list[str]) -> Result:
+    self.told.append(argv)
+    return Result(tuple(argv), 0, "", "")
+
+
+def trees(*, pure: bool = True) -> SimpleNamespace:
+  return SimpleNamespace(pure_v2=pure, unified=SimpleNamespace(base=BASE))
+
+
+def node(top: Path, mounts: str) -> Node:
+  (top / "self").mkdir()
+  (top / "self/mounts").write_text(mounts)
+  return Node(top)
+
+
+def test_a_guest_cannot_raise_its_limits_after_a_migration(
+  tmp_path: Path,
+) -> None:
+  found = node(tmp_path, LOST)
+  delegation.put_back(found, trees())  # type: ignore[arg-type]
+  (argv,) = found.told
+  assert argv[0] == "mount"
+  assert "remount,nsdelegate" in argv[2]
+  assert argv[-1] == BASE
+
+
+@pytest.mark.parametrize(("mounts", "pure"), [(KEPT, True), (LOST, False)])
+def test_left_alone_where_it_is_there_or_nobodys_business(
+  tmp_path: Path, mounts: str, pure: bool
+) -> None:
+  found = node(tmp_path, mounts)
+  delegation.put_back(found, trees(pure=pure))  # type: ignore[arg-type]
+  assert not found.told
