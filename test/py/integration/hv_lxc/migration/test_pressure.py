@@ -34,7 +34,7 @@ from pathlib import Path
 
 import pytest
 from ganeti.hypervisor.hv_lxc.migration import pressure
-from integration.hv_lxc.guest_groups import START, Guest, guest
+from integration.hv_lxc.guest_groups import Guest, guest
 
 # CRIU opens the file again and writes nothing to it.
 _RESTORED = """
@@ -68,7 +68,7 @@ def _file(made: Guest) -> Path:
 
 
 def _restored(made: Guest, path: Path) -> None:
-  made.run(START + _RESTORED.format(path=path))
+  made.run(_RESTORED.format(path=path))
   assert made.said() == "True", "it does not spin before"
 
 
@@ -109,9 +109,8 @@ def test_a_file_of_the_guests_own_with_that_name_is_left_alone(
   path = tmp_path / "memory.pressure"
   path.write_text("mine\n")
   made.run(
-    START
-    + f"held = open({str(path)!r}, 'r+')\nprint('open', flush=True)\n"
-    + "sys.stdin.readline()\n"
+    f"held = open({str(path)!r}, 'r+')\nprint('open', flush=True)\n"
+    "sys.stdin.readline()\n"
   )
   assert made.said() == "open"
   pressure.arm_again(made.host, made.trees, made.name)
