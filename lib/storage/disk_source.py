@@ -108,6 +108,23 @@ class DiskSource:
 
 
 @contextlib.contextmanager
+def _opened_safely(path: str) -> Iterator[int]:
+  """Opens what may be no disk at all, for reading.
+
+  Without O_NONBLOCK a FIFO would wait for a writer.  With it a regular file
+  cannot be opened of which an NFS client still has a delegation, on the
+  node that serves it (EAGAIN, see open(2)): without it the kernel asks the
+  client to give it back, and waits.
+
+  """
+  with loop_device.opened(path, os.O_PATH) as found:
+    is_file = stat.S_ISREG(os.fstat(found).st_mode)
+    flags = os.O_RDONLY if is_file else os.O_RDONLY | os.O_NONBLOCK
+    with loop_device.opened(f"/proc/self/fd/{found}", flags) as fd:
+      yield fd
+
+
+@contextlib.contextmanager
 def opened_disk(path: str) -> Iterator[DiskSource]:
   """Opens a disk for the length of a block, for reading only.
 
@@ -118,8 +135,7 @@ def opened_disk(path: str) -> Iterator[DiskSource]:
 
   """
   real = os.path.realpath(path)
-  # Without O_NONBLOCK a FIFO would wait for a writer
-  with loop_device.opened(real, os.O_RDONLY | os.O_NONBLOCK) as fd:
+  with _opened_safely(real) as fd:
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode):
       yield DiskSource(path=real, fd=fd, is_file=True, devno="")
