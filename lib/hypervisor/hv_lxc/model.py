@@ -220,6 +220,7 @@ class ContainerSpec:
   halt_signal: str = ""
   reboot_signal: str = ""
   apparmor_profile: str = ""
+  own_clock: bool = False
   extra: tuple[tuple[str, str], ...] = ()
 
 

@@ -282,6 +282,8 @@ def _specify(
     halt_signal=MANNERS[guest.init].halt_signal,
     reboot_signal=MANNERS[guest.init].reboot_signal,
     apparmor_profile=apparmor.profile(host, params.apparmor_profile),
+    # Who has terminals cannot be migrated live anyway.
+    own_clock=not params.num_ttys and (host.proc / "self/ns/time").exists(),
     extra=extra,
   )
 

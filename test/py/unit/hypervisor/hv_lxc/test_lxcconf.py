@@ -120,7 +120,7 @@ CASES = {
   "systemd-v2": SYSTEMD,
   "read-only": dataclasses.replace(BUSYBOX, root_read_only=True),
   "no-nic": dataclasses.replace(BUSYBOX, nics=()),
-  "no-ttys": dataclasses.replace(BUSYBOX, num_ttys=0),
+  "no-ttys": dataclasses.replace(BUSYBOX, num_ttys=0, own_clock=True),
   "nothing-dropped": spec(InitKind.SYSVINIT, drop_capabilities=(), devices=()),
   "extra-config": dataclasses.replace(
     BUSYBOX,
