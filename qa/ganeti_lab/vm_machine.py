@@ -68,7 +68,7 @@ from .vm_node import VmNode
 
 VOLUME_GROUP = "xenvg"
 STORAGE = (
-  "--enabled-disk-templates=plain,drbd,file,sharedfile,diskless",
+  "--enabled-disk-templates=plain,drbd,file,sharedfile,blockdev,ext,diskless",
   f"--vg-name={VOLUME_GROUP}",
   "--drbd-usermode-helper=/bin/true",
 )
