@@ -26,10 +26,11 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""A client that counts: counting_client.py HOST PORT.
+"""A client that counts: counting_client.py HOST PORT [PAUSE].
 
 Sends numbers with a check to a server that echoes and reads them back; tells
 about it, as JSON, on each line that it is sent, and ends with its input.
+PAUSE is how many seconds it rests after each message.
 Run in a node of the lab, so nothing but the standard library.
 
 """
@@ -91,7 +92,7 @@ class Count:
     print(json.dumps(known), flush=True)
 
 
-def exchange(link: socket.socket, count: Count) -> None:
+def exchange(link: socket.socket, count: Count, pause: float) -> None:
   """Sends and reads until the input ends, or the connection does."""
   out, data = b"", b""
   while True:
@@ -114,6 +115,7 @@ def exchange(link: socket.socket, count: Count) -> None:
       *lines, data = (data + got).split(b"\n")
       for text in lines:
         count.took(text)
+      time.sleep(pause)
 
 
 def main(argv: list[str]) -> None:
@@ -123,7 +125,7 @@ def main(argv: list[str]) -> None:
     print("connected", flush=True)
     link.setblocking(False)  # noqa: FBT003 - socket has it so
     try:
-      exchange(link, count)
+      exchange(link, count, float(argv[3]) if argv[3:] else 0)
     except OSError as err:
       count.error = str(err)
       count.tell()

@@ -63,10 +63,19 @@ class Report:
 class Stream:
   """One connection from a node to a guest that echoes."""
 
-  def __init__(self, node: Node, address: str, port: int):
+  def __init__(
+    self, node: Node, address: str, port: int, *, pause_s: float = 0
+  ):
+    """Connects.
+
+    @param pause_s: rest after each message, in seconds: at full speed it
+      takes an emulated processor of its own
+
+    """
     self._ended = False
     self._last: Report | None = None
-    argv = node.seen.argv(["python3", "-uc", _CLIENT, address, str(port)])
+    words = [address, str(port), str(pause_s)]
+    argv = node.seen.argv(["python3", "-uc", _CLIENT, *words])
     self._process = subprocess.Popen(
       argv,
       stdin=subprocess.PIPE,

@@ -1,0 +1,87 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""The node's own life: services restarted, power cut."""
+
+import pytest
+from cluster.cluster import LXCPATH, Cluster, Instance, Node, wait_for
+from ganeti_lab import lab as whole_lab
+from ganeti_lab.progress import Progress
+
+pytestmark = pytest.mark.vm  # systemd as the node's init; a node that boots
+
+
+def _cut_power(node: Node) -> None:
+  whole_lab.power(node.lab, node.name, Progress(), on=False)
+
+
+def _turn_on(node: Node) -> None:
+  whole_lab.power(node.lab, node.name, Progress(), on=True)
+  # sshd answers before all services have been started.
+  node.try_run("systemctl", "is-system-running", "--wait")
+
+
+def test_services_are_restarted_and_guests_run_on(cluster: Cluster) -> None:
+  instance = cluster.add(template="plain")
+  init = instance.init_pid()
+  for service in ("ganeti", "lxc"):
+    cluster.master.run("systemctl", "restart", service)
+    assert instance.init_pid() == init
+  wait_for(lambda: instance.status == "running", "Ganeti to answer")
+  instance.gnt("shutdown")
+  cluster.master.run("systemctl", "restart", "lxc")
+  # Ganeti starts instances, nobody else.
+  assert instance.status == "ADMIN_down"
+  assert instance.init_pid() == 0
+  instance.gnt("startup")
+  assert instance.status == "running"
+
+
+@pytest.mark.lab("cuts the power of a virtual machine")
+def test_six_guests_come_back_after_a_power_cut(cluster: Cluster) -> None:
+  node, other = cluster.nodes[1], cluster.nodes[0]
+  both = ("-n", f"{node.host_name}:{other.host_name}")
+  plain = {"template": "plain", "on": node}
+  instances = []
+  for wanted in (plain, plain, {"template": "drbd", "more": both}):
+    instances += cluster.add_all(wanted, wanted)
+  for instance in instances:
+    instance.inside("echo kept >/root/mark; sync")
+  _cut_power(node)
+  _turn_on(node)
+  # Not before Ganeti's watcher has looked.
+  assert not node.run("lxc-ls", "-P", LXCPATH, "-1", "--running").split()
+  cluster.watch()
+  wait_for(lambda: _all_run(cluster, instances), "all six", timeout_s=60)
+  for instance in instances:
+    assert instance.inside("cat /root/mark").strip() == "kept"
+
+
+def _all_run(cluster: Cluster, instances: list[Instance]) -> bool:
+  found = cluster.statuses()
+  return all(found[instance.name] == "running" for instance in instances)

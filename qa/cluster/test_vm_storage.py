@@ -1,0 +1,244 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""Disk templates: all that is done to disks, and nothing of it left over."""
+
+import shlex
+from collections.abc import Iterator
+
+import pytest
+from cluster.cluster import BUSYBOX_MIB, Cluster, Instance, Node, wait_for
+from cluster.test_disks import transfers  # noqa: F401
+
+pytestmark = [
+  pytest.mark.vm,  # device-mapper, DRBD
+  pytest.mark.lab("knows the volume group and the directories of a lab"),
+]
+
+_MIRRORED = ("drbd", "sharedfile", "ext")
+_GROUP = "xenvg"
+_TRACES = r"""
+dmsetup ls | sed -n 's/^\([^\t]*\)\t.*/mapping \1/p'
+losetup --list --noheadings --output NAME,BACK-FILE | sed 's/^/loop /'
+cut -d' ' -f1-4 /proc/mounts | sed 's/^/mount /'
+sed -n '/cs:/{/Unconfigured/!s/^/drbd /p}' /proc/drbd
+"""
+_PROVIDER = "/srv/ganeti/extstorage/lab"
+# A provider of volumes that all nodes reach: files in the shared directory.
+_VOLUMES = "/srv/ganeti/shared-file-storage/.ext"
+_SCRIPTS = {
+  "create": f'mkdir -p {_VOLUMES}; truncate -s "${{VOL_SIZE}}M" "$file"',
+  "attach": 'found=$(losetup -n -O NAME -j "$file");'
+  ' [ -n "$found" ] || found=$(losetup -f --show "$file"); echo "$found"',
+  "detach": 'for found in $(losetup -n -O NAME -j "$file");'
+  ' do losetup -d "$found"; done',
+  "remove": f'rm -f "$file"; rmdir --ignore-fail-on-non-empty {_VOLUMES}',
+  "grow": 'truncate -s "${VOL_NEW_SIZE}M" "$file";'
+  ' for found in $(losetup -n -O NAME -j "$file");'
+  ' do losetup -c "$found"; done',
+  "setinfo": ":",
+  "verify": ":",
+}
+
+
+def _traces(node: Node) -> set[str]:
+  return set(node.sh(_TRACES).splitlines())
+
+
+def _install_provider(node: Node) -> None:
+  lines = [f"mkdir -p {_PROVIDER}; cd {_PROVIDER}; : >parameters.list"]
+  for name, script in _SCRIPTS.items():
+    text = f"#!/bin/sh\nset -eu\nfile={_VOLUMES}/${{VOL_NAME-}}\n{script}\n"
+    lines.append(f"printf %s {shlex.quote(text)} >{name}; chmod 755 {name}")
+  node.sh("\n".join(lines))
+
+
+@pytest.fixture(autouse=True)
+def _as_before(cluster: Cluster) -> Iterator[None]:
+  """Nothing is mapped, attached, mounted or replicated that was not."""
+  for node in cluster.nodes:
+    _install_provider(node)
+  before = {node: _traces(node) for node in cluster.nodes}
+  yield
+  for name in cluster.names():
+    cluster.gnt("instance", "remove", "-f", "--shutdown-timeout=0", name)
+  for node, traces in before.items():
+    assert _traces(node) == traces
+    node.sh(f"rm -r {_PROVIDER}; rmdir {_PROVIDER.rpartition('/')[0]}")
+
+
+def _both(cluster: Cluster) -> str:
+  return ":".join(node.host_name for node in cluster.nodes[:2])
+
+
+def _add(cluster: Cluster, template: str) -> Instance:
+  size = f"size={BUSYBOX_MIB}M"
+  more: tuple[str, ...] = ()
+  if template == "ext":
+    size += ",provider=lab"
+  if template == "drbd":
+    more = ("-n", _both(cluster))
+  instance = cluster.add(template=template, disks=(size,), more=more)
+  if template == "drbd":
+    _synced(instance)
+  instance.inside("echo kept >/root/mark; sync")
+  return instance
+
+
+def _synced(instance: Instance) -> None:
+  """Both halves of the disk are the same."""
+
+  def same() -> bool:
+    lines = [
+      line
+      for line in instance.node.run("cat", "/proc/drbd").splitlines()
+      if "cs:" in line and "Unconfigured" not in line
+    ]
+    return bool(lines) and all("UpToDate/UpToDate" in line for line in lines)
+
+  wait_for(same, "DRBD to have both halves", timeout_s=60)
+
+
+def _is_kept(instance: Instance) -> None:
+  assert instance.status == "running"
+  assert instance.inside("cat /root/mark").strip() == "kept"
+
+
+def _size_mib(instance: Instance) -> int:
+  text = instance.inside("df -m / | awk 'NR>1 && NF>4 {print $(NF-4)}'")
+  return int(text)
+
+
+@pytest.mark.parametrize(
+  "template", ["plain", "drbd", "file", "sharedfile", "ext"]
+)
+def test_the_whole_life_of_a_disk(cluster: Cluster, template: str) -> None:
+  instance = _add(cluster, template)
+  before = _size_mib(instance)
+  cluster.gnt("instance", "grow-disk", instance.name, "0", "96M")
+  assert _size_mib(instance) > before + 70
+  if template in _MIRRORED:
+    for _ in cluster.nodes[:2]:
+      node = instance.node
+      if template == "drbd":
+        _synced(instance)
+      instance.gnt("failover", "-f")
+      assert instance.node != node
+      _is_kept(instance)
+  instance.gnt("shutdown")
+  instance.gnt("activate-disks")
+  instance.gnt("deactivate-disks")
+  before += 96
+  cluster.gnt("instance", "grow-disk", instance.name, "0", "64M")
+  instance.gnt("startup")
+  _is_kept(instance)
+  assert _size_mib(instance) > before + 40
+  instance.gnt("remove", "-f")
+
+
+def test_from_plain_to_drbd_and_back(cluster: Cluster) -> None:
+  instance = _add(cluster, "plain")
+  home = instance.node
+  instance.gnt("shutdown")
+  secondary = cluster.other(home).host_name
+  instance.gnt("modify", "-t", "drbd", "-n", secondary)
+  instance.gnt("startup")
+  _synced(instance)
+  instance.gnt("failover", "-f")
+  assert instance.node != home
+  _is_kept(instance)
+  instance.gnt("shutdown")
+  instance.gnt("modify", "-t", "plain")
+  instance.gnt("startup")
+  _is_kept(instance)
+
+
+def test_halves_of_a_mirror_are_replaced_while_it_runs(
+  cluster: Cluster,
+) -> None:
+  instance = _add(cluster, "drbd")
+  init = instance.init_pid()
+  for half in ("-p", "-s"):
+    instance.gnt("replace-disks", half)
+    _synced(instance)
+  _is_kept(instance)
+  assert instance.init_pid() == init
+
+
+def test_a_lost_disk_is_made_anew(cluster: Cluster) -> None:
+  instance = _add(cluster, "plain")
+  instance.gnt("shutdown")
+  instance.node.sh(f"lvremove -q -y {_GROUP}")
+  assert instance.refused("startup")
+  instance.gnt("recreate-disks")
+  instance.gnt("reinstall", "-f")
+  instance.gnt("startup")
+  assert instance.status == "running"
+  assert instance.try_inside("cat /root/mark").status != 0
+
+
+@pytest.mark.usefixtures("transfers")
+def test_exported_from_a_volume_and_imported(cluster: Cluster) -> None:
+  instance = _add(cluster, "plain")
+  target = cluster.nodes[1].host_name
+  try:
+    cluster.gnt("backup", "export", "--long-sleep", "-n", target, instance.name)
+    instance.gnt("remove", "-f")
+    cluster.gnt(
+      "backup", "import", "-n", cluster.master.host_name, "--src-node", target,
+      "--src-dir", instance.name, "--no-name-check", "--no-ip-check",
+      "-t", "plain", instance.name,
+    )  # fmt: skip
+    if instance.status != "running":
+      instance.gnt("startup")
+    _is_kept(instance)
+  finally:
+    cluster.master.try_run("gnt-backup", "remove", instance.name)
+
+
+def test_an_adopted_block_device(cluster: Cluster) -> None:
+  model = _add(cluster, "plain")
+  model.gnt("shutdown")
+  node = cluster.master
+  node.sh(
+    f"volume=$(lvs --noheadings -o lv_name {_GROUP} | tr -d ' ');"
+    f" size=$(blockdev --getsize64 /dev/{_GROUP}/$volume);"
+    f" lvcreate -q -y -n adopted -L $((size / 1048576))M {_GROUP};"
+    f" dd if=/dev/{_GROUP}/$volume of=/dev/{_GROUP}/adopted bs=4M"
+    " status=none; udevadm settle"
+  )
+  model.gnt("remove", "-f")
+  path = f"/dev/disk/by-id/dm-name-{_GROUP}-adopted"
+  try:
+    instance = cluster.add(template="blockdev", disks=(f"adopt={path}",))
+    _is_kept(instance)
+    instance.gnt("reboot", "--type=hard")
+    _is_kept(instance)
+    instance.gnt("remove", "-f")
+  finally:
+    node.sh(f"lvremove -q -y {_GROUP}/adopted")
