@@ -36,6 +36,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from ganeti.hypervisor.hv_lxc.errors import Failed, LxcError
+from ganeti.hypervisor.hv_lxc.host import wait_until
 from ganeti.hypervisor.hv_lxc.migration import (
   enforce,
   precopy,
@@ -102,10 +103,15 @@ def test_memory_goes_while_the_guest_runs(
 ) -> None:
   seen: list[tuple[str, set[str]]] = []
 
+  def arrived() -> set[str]:
+    found = {d for d in target.files("images") if d.isdigit()}
+    return {d for d in found if target.files(f"images/{d}")}
+
   def before(action: str) -> None:
     assert source.node.node.running()
-    done = {d for d in target.files("images") if d.isdigit()}
-    seen.append((action, {d for d in done if target.files(f"images/{d}")}))
+    # What was sent is on its way for a moment.
+    wait_until(lambda: len(arrived()) >= len(seen), 5.0)
+    seen.append((action, arrived()))
 
   source.before = before
   source.migrate()
@@ -125,10 +131,13 @@ def test_memory_goes_while_the_guest_runs(
 def test_what_the_instance_lives_from_is_there_before_the_guest_stops(
   source: Source, target: Target
 ) -> None:
-  source.before = lambda _action: seen.update(target.files("files"))
-  seen: set[str] = set()
+  wanted = {"config", "record.json", "nic0.env"}
+  seen: list[bool] = []
+  source.before = lambda _action: seen.append(
+    wait_until(lambda: wanted <= target.files("files"), 5.0)
+  )
   source.migrate(live=False)
-  assert {"config", "record.json", "nic0.env"} <= seen
+  assert seen == [True]
 
 
 def test_non_live_is_frozen_from_the_start(
