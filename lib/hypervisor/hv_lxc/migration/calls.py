@@ -40,7 +40,6 @@ What each does in each state stands in table.py.
 
 import contextlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -139,7 +138,7 @@ def offer(host: Host, storage: Partitions, name: str, instance: str) -> str:
   info = Info(
     id=made.id,
     secret=made.secret,
-    node=os.uname().nodename,
+    node=peer.own_name(host),
     name=name,
     uuid=instance,
     facts=facts.to_text(facts.of_node(node)),

@@ -31,6 +31,7 @@
 
 import logging
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -130,12 +131,38 @@ def ask_everybody(host: Host, name: str, port: int) -> list[Event]:
 def _other_nodes(host: Host) -> list[str]:
   """The addresses of all nodes that are not marked offline, but this one."""
   offline = (read_optional(host.layout.ssconf("offline_nodes")) or "").split()
-  here = os.uname().nodename
   return [
     address
     for node, address in _addresses(host, "node_secondary_ips")
-    if node not in (*offline, here)
+    if node not in offline and not _is_here(node, address)
   ]
+
+
+def own_name(host: Host) -> str:
+  """What Ganeti calls this node; the kernel may know a short name only."""
+  for node, address in _addresses(host, "node_secondary_ips"):
+    if _is_here(node, address):
+      return node
+  return os.uname().nodename
+
+
+def _is_here(node: str, address: str) -> bool:
+  """Whether a node of the cluster is this one.
+
+  Neither sign is enough: nodes of two domains can share the first part of
+  their names, and with ip_nonlocal_bind every address can be bound.
+
+  """
+  here = os.uname().nodename
+  if node.partition(".")[0] != here.partition(".")[0]:
+    return False
+  family = socket.AF_INET6 if ":" in address else socket.AF_INET
+  with socket.socket(family, socket.SOCK_STREAM) as probe:
+    try:
+      probe.bind((address, 0))
+    except OSError:
+      return False
+  return True
 
 
 def _addresses(host: Host, key: str) -> list[tuple[str, str]]:
