@@ -39,7 +39,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from .peers import ask, shell
+from .peers import MOUNT, UNMOUNT, ask, shell
 
 _NAME = "bench-checkpoint"
 # liblxc cannot restore a guest with a console of its own.
@@ -57,19 +57,6 @@ lxc.net.0.flags = up
 lxc.net.0.hwaddr = 02:00:00:00:02:51
 lxc.net.0.ipv4.address = {address}/{prefix}
 lxc.cgroup.memory.limit_in_bytes = {memory}M
-"""
-_MOUNT = """
-loop=$(losetup -f --show {disk})
-echo $loop >{home}/loop
-partx -a $loop
-mount -t ext4 -o rw,nodev,errors=remount-ro ${{loop}}p1 {home}/rootfs
-"""
-_UNMOUNT = """
-umount {home}/rootfs
-loop=$(cat {home}/loop)
-partx -d $loop
-losetup -d $loop
-rm {home}/loop
 """
 _START = """
 lxc-start -P {lxcpath} -n {name} -d
@@ -115,7 +102,7 @@ class BareLxc:
     """On the disk, with an address on the lab's bridge."""
     text = _CONFIG.format_map({**self._words, "memory": memory_mib})
     (self._home / "config").write_text(text, encoding="ascii")
-    self._sh(_MOUNT + _START)
+    self._sh(MOUNT + _START)
 
   def inside(self, script: str) -> None:
     """In a session of its own, with no stream left open."""
@@ -135,17 +122,17 @@ class BareLxc:
   def freeze_out(self) -> None:
     """To files, and the disk is let go."""
     (self._home / "images").mkdir()
-    self._sh(_FREEZE_OUT + _UNMOUNT)
+    self._sh(_FREEZE_OUT + UNMOUNT)
 
   def bring_back(self) -> None:
     """The disk is mounted again, as on another node."""
-    self._sh(_MOUNT + _BRING_BACK)
+    self._sh(MOUNT + _BRING_BACK)
 
   def end(self) -> None:
     """Whatever is left."""
     argv = ["lxc-stop", "-P", str(self._lxcpath), "-n", _NAME, "-k"]
     subprocess.run(argv, capture_output=True)
     if (self._home / "loop").exists():
-      script = _UNMOUNT.format_map(self._words)
+      script = UNMOUNT.format_map(self._words)
       subprocess.run(["sh", "-c", script], capture_output=True)
     shutil.rmtree(self._home / "images", ignore_errors=True)

@@ -46,6 +46,20 @@ from .findings import Attempt, Findings
 
 TIMEOUT_S = 300
 _SHOWN = 300
+# The disk's partition at {home}/rootfs, and away again.
+MOUNT = """
+loop=$(losetup -f --show {disk})
+echo $loop >{home}/loop
+partx -a $loop
+mount -t ext4 -o rw,nodev,errors=remount-ro ${{loop}}p1 {home}/rootfs
+"""
+UNMOUNT = """
+umount {home}/rootfs
+loop=$(cat {home}/loop)
+partx -d $loop
+losetup -d $loop
+rm {home}/loop
+"""
 
 
 class PeerError(RuntimeError):

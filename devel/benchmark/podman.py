@@ -40,7 +40,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from .peers import ask, shell
+from .peers import MOUNT, UNMOUNT, ask, shell
 
 # crun refuses: "cgroups in hybrid mode not supported".
 _ENGINE = (
@@ -59,25 +59,12 @@ _OPTIONS = (
   "--log-driver=k8s-file --memory=128m --memory-swap=128m --cpus=1"
   " --systemd=false"
 )
-_MOUNT = """
-loop=$(losetup -f --show {disk})
-echo $loop >{home}/loop
-partx -a $loop
-mount -t ext4 -o rw,nodev,errors=remount-ro ${{loop}}p1 {home}/rootfs
-"""
 _START = """
 {tool} run -d --name {name} {options} --network={network} \
   --rootfs {home}/rootfs /sbin/init
 """
 _STOP = """
 {tool} rm -f -t 0 {name}
-"""
-_UNMOUNT = """
-umount {home}/rootfs
-loop=$(cat {home}/loop)
-partx -d $loop
-losetup -d $loop
-rm {home}/loop
 """
 # Same bridge as the instance's, which podman is told to leave alone.
 _PREPARE = """
@@ -122,15 +109,15 @@ class Podman:
   def prepare(self) -> None:
     """Networks, and an image of what is on the disk."""
     self._sh(_PREPARE)
-    self._sh(_MOUNT + _IMPORT + _UNMOUNT)
+    self._sh(MOUNT + _IMPORT + UNMOUNT)
 
   def start(self) -> None:
     """On the instance's disk and bridge."""
-    self._sh(_MOUNT + _START)
+    self._sh(MOUNT + _START)
 
   def stop(self) -> None:
     """Kills it, and lets go of the disk."""
-    self._sh(_STOP + _UNMOUNT)
+    self._sh(_STOP + UNMOUNT)
 
   def grow_to(self, count: int) -> None:
     """Containers without a network, of the image."""
@@ -205,7 +192,7 @@ class Podman:
     """All containers and networks of this run."""
     subprocess.run([*_ENGINE, "rm", "-a", "-f", "-t", "0"], capture_output=True)
     if (self._home / "loop").exists():
-      script = _UNMOUNT.format_map(self._words)
+      script = UNMOUNT.format_map(self._words)
       subprocess.run(["sh", "-c", script], capture_output=True)
     subprocess.run(
       [*_ENGINE, "network", "rm", "-f", "bench", "bench-own"],

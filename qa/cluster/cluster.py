@@ -249,9 +249,7 @@ class Instance:
     # The one before with this address had another MAC, and the kernel is
     # sure of that for up to 45 s after the last traffic (arp(7),
     # base_reachable_time).
-    address = self.cluster.gnt(
-      "instance", "list", "--no-headers", "-o", "nic.ip/0", self.name
-    ).strip()
+    address = self.listed("nic.ip/0")
     if address.count(".") == 3:
       for node in self.cluster.nodes:
         node.run("ip", "neigh", "flush", "to", address)
