@@ -319,10 +319,6 @@ class Instance:
     text = done.output.strip()
     return int(text) if text.isdigit() else 0
 
-  def group(self, controller: str) -> str:
-    """The guest's cgroup directory for a v1 controller."""
-    return f"/sys/fs/cgroup/{controller}/ganeti-lxc/{self.name}/payload"
-
   def console(self, rows: int = 24, columns: int = 80) -> "pexpect.spawn[str]":
     """gnt-instance console on a terminal of that size."""
     argv = self.cluster.master.on_terminal("gnt-instance", "console", self.name)

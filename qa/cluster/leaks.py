@@ -36,6 +36,7 @@ import threading
 from collections.abc import Iterable
 
 import suite
+from cluster import groups
 from cluster.cluster import Cluster, CommandError, Node
 from cluster.remote import SshNode
 from ganeti_lab import plan
@@ -76,7 +77,8 @@ for name in os.listdir("/dev/mapper") if os.path.isdir("/dev/mapper") else ():
 
 for top in os.listdir("/sys/fs/cgroup"):
   for root, names, _ in os.walk(f"/sys/fs/cgroup/{top}"):
-    for name in names:
+    # A service's or a session's may come at any time.
+    for name in names if "lxc" in root else (n for n in names if "lxc" in n):
       note("cgroup", f"{root}/{name}")
 
 for name in os.listdir("/sys/class/net"):
@@ -116,11 +118,9 @@ for name in os.listdir("/sys/block"):
 print(json.dumps(found))
 """
 
-# What the class TwoAtOnce runs in a node that the host cannot see into; the
-# first hierarchy is that of cgroup v1.
+# What the class TwoAtOnce runs in a node that the host cannot see into.
 _RUNNING = """
-cd /sys/fs/cgroup/pids/ganeti-lxc 2>/dev/null ||
-  cd /sys/fs/cgroup/ganeti-lxc 2>/dev/null || exit 0
+cd "$1" 2>/dev/null || exit 0
 for group in */payload/; do
   found=$(find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null || true)
   [ -z "$found" ] || echo "${group%%/*}"
@@ -292,22 +292,23 @@ def _running(node: Node) -> set[str]:
   """Names of the instances that have a process."""
   if isinstance(node.seen, (VmNode, SshNode)):
     try:
-      return set(node.sh(_RUNNING).split())
+      top = groups.instances(node)
+      return set(node.run("bash", "-euc", _RUNNING, "sh", top).split())
     except (LabError, CommandError):
       # Its power is cut.
       return set()
   try:
-    groups = list(_instances_group(node).iterdir())
+    found = list(_instances_group(node).iterdir())
   except OSError:
     return set()
-  return {g.name for g in groups if _has_process(g / "payload")}
+  return {g.name for g in found if _has_process(g / "payload")}
 
 
 def _instances_group(node: Node) -> pathlib.Path:
   group = node.seen.group
   pids = [h for h in group.hierarchies if "pids" in h.options.split(",")]
   chosen = pids[0] if pids else group.hierarchies[-1]
-  return group.directory(chosen) / "ganeti-lxc"
+  return group.directory(chosen) / groups.PARENT
 
 
 def _has_process(group: pathlib.Path) -> bool:

@@ -32,7 +32,8 @@ import re
 
 import pexpect
 import pytest
-from cluster.cluster import Cluster, Instance, wait_for
+from cluster import groups
+from cluster.cluster import Cluster, wait_for
 
 _LEAVE = "\x01q"
 # Of the guests' root (qa/os/guest_recipes.py).
@@ -119,14 +120,6 @@ def test_guest_without_any_login_gives_a_root_shell(cluster: Cluster) -> None:
   assert instance.status == "running"
 
 
-def _processes(instance: Instance) -> list[str]:
-  out = instance.node.sh(
-    f"cat {instance.group('pids')}/cgroup.procs"
-    " | xargs -r -I{} cat /proc/{}/comm"
-  )
-  return out.split()
-
-
 def test_paused_guest_is_held_until_its_console_is_opened(
   cluster: Cluster,
 ) -> None:
@@ -135,17 +128,17 @@ def test_paused_guest_is_held_until_its_console_is_opened(
   assert instance.status == "running"
   cluster.master.run("sleep", "2")
   # Process 1 is there, and has not run.
-  assert len(_processes(instance)) == 1
+  assert len(groups.processes(instance)) == 1
   assert instance.console_log() == ""
-  state = instance.node.run("cat", f"{instance.group('freezer')}/freezer.state")
-  assert state.strip() == "FROZEN"
+  assert groups.is_frozen(instance)
   console = instance.console(rows=35, columns=105)
   # The very first thing it says is not missed.
   console.expect("boot complete")
   _log_in(console)
   assert _ask(console, "stty size") == "35 105"
   _leave(console)
-  assert len(_processes(instance)) > 1
+  assert len(groups.processes(instance)) > 1
+  assert not groups.is_frozen(instance)
   # A reboot of its own is not held again.
   instance.inside("reboot")
   wait_for(

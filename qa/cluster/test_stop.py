@@ -29,10 +29,11 @@
 """Stopping and rebooting: by Ganeti, and by the guest itself."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
-from cluster.cluster import Cluster, Instance, wait_for
+from cluster import groups
+from cluster.cluster import Cluster, Instance, Node, wait_for
 
 
 def _boot_id(instance: Instance) -> int:
@@ -93,15 +94,14 @@ def test_a_guest_that_reboots_itself_never_appears_down(
 ) -> None:
   instance = cluster.add()
   before = _boot_id(instance)
-  pid = "cat /sys/fs/cgroup/pids/ganeti-lxc/{}/monitor/cgroup.procs"
-  monitor = instance.node.sh(pid.format(instance.name))
+  monitor = groups.processes(instance, "monitor")
   instance.inside("reboot")
   seen = _states_until(instance, lambda: _boot_id(instance) not in (0, before))
   seen |= _states_until(
     instance, lambda: instance.console_log().count("boot complete") >= 2
   )
   assert seen == {"running"}
-  assert instance.node.sh(pid.format(instance.name)) == monitor
+  assert groups.processes(instance, "monitor") == monitor
   # NICs are there again, on the bridge, and so are terminals.
   cluster.master.run("ping", "-c1", "-W5", instance.address)
   instance.inside(
@@ -139,14 +139,17 @@ def _kill_init(instance: Instance) -> None:
   instance.node.run("kill", "-KILL", str(instance.init_pid()))
 
 
+def _kill(node: Node, pids: Sequence[int]) -> None:
+  # The shell's own succeeds if one was there: the first takes others along.
+  node.sh(f"kill -KILL {' '.join(map(str, pids))}")
+
+
 def _kill_monitor(instance: Instance) -> None:
-  path = f"/sys/fs/cgroup/pids/ganeti-lxc/{instance.name}/monitor/cgroup.procs"
-  instance.node.sh(f"kill -9 $(cat {path})")
+  _kill(instance.node, groups.processes(instance, "monitor"))
 
 
 def _kill_everything(instance: Instance) -> None:
-  path = f"/sys/fs/cgroup/pids/ganeti-lxc/{instance.name}"
-  instance.node.sh(f"kill -9 $(cat {path}/*/cgroup.procs)")
+  _kill(instance.node, groups.processes(instance, ""))
 
 
 @pytest.mark.parametrize("crash", [_kill_init, _kill_monitor, _kill_everything])

@@ -29,8 +29,9 @@
 """Limits and device rules of cgroup v2, AppArmor: what a guest cannot do."""
 
 import pytest
-from cluster import groups_v2
+from cluster import groups
 from cluster.cluster import Cluster, Instance, wait_for
+from cluster.groups import Limits
 
 pytestmark = pytest.mark.vm  # cgroup v2 with its controllers, AppArmor
 
@@ -39,29 +40,28 @@ _PROFILE = "lxc-container-default-cgns"
 
 
 def _memory_max_mib(instance: Instance) -> int:
-  return int(groups_v2.value(instance, "memory.max")) // _MIB
+  limit = groups.limits(instance).memory
+  assert limit is not None
+  return limit // _MIB
 
 
 def test_limits_are_set_and_processors_counted(cluster: Cluster) -> None:
   free = cluster.add(memory="minmem=64M,maxmem=256M", template="plain")
-  assert groups_v2.limits(free) == {
-    "memory.max": str(256 * _MIB),
-    "memory.swap.max": "0",
-    "cpu.max": "100000 100000",
-    "cpuset.cpus": "",
-  }
+  assert groups.limits(free) == Limits(
+    memory=256 * _MIB, swap=0, processors=1, share=1, cpus=""
+  )
   _busy(free)
   _balloon(free)
   masked = cluster.add(vcpus=2, hv=("cpu_mask=1",), template="plain")
-  limits = groups_v2.limits(masked)
-  assert (limits["cpu.max"], limits["cpuset.cpus"]) == ("200000 100000", "1")
+  limits = groups.limits(masked)
+  assert (limits.processors, limits.cpus) == (2, "1")
   _busy(masked)
 
 
 def _busy(instance: Instance) -> None:
   """One processor and no more: by the quota, or by the mask."""
   instance.inside("for i in 1 2 3; do yes </dev/null >/dev/null 2>&1 & done")
-  assert 0.1 < groups_v2.processor_share(instance, 4) <= 1.1
+  assert 0.1 < groups.processor_share(instance, 4) <= 1.1
   instance.inside("killall -9 yes")
 
 
@@ -76,8 +76,8 @@ def _balloon(instance: Instance) -> None:
   assert instance.name in said
   assert "memory" in said.lower()
   assert _memory_max_mib(instance) == 256
-  assert groups_v2.value(instance, "memory.high") == "max"
-  assert groups_v2.count(instance, "memory.events", "oom_kill") == 0
+  assert groups.value(instance, "memory", "memory.high") == "max"
+  assert groups.oom_kills(instance) == 0
   assert instance.inside("ls -l /dev/shm/held")
   assert instance.init_pid() == init
 
@@ -104,7 +104,7 @@ def _cannot_open_a_disk_of_the_node(guest: Instance) -> None:
 
 
 def _cannot_raise_its_limits(guest: Instance) -> None:
-  before = groups_v2.limits(guest)
+  before = groups.limits(guest)
   for file, value in (
     ("memory.max", "max"),
     ("memory.swap.max", "max"),
@@ -113,7 +113,7 @@ def _cannot_raise_its_limits(guest: Instance) -> None:
   ):
     done = guest.try_inside(f"echo {value} >/sys/fs/cgroup/{file}")
     assert done.status != 0, file
-  assert groups_v2.limits(guest) == before
+  assert groups.limits(guest) == before
 
 
 def _is_denied_by_the_distributions_profile(guest: Instance) -> None:
@@ -136,17 +136,17 @@ def test_systemd_has_groups_of_its_own_and_no_more_than_it_was_given(
   )
   done = instance.try_inside("systemctl is-system-running --wait")
   assert done.output.strip() == "running"
-  before = groups_v2.limits(instance)
+  before = groups.limits(instance)
   instance.try_inside(
     "systemctl set-property --runtime -- -.slice MemoryMax=infinity"
     " CPUQuota= AllowedCPUs=0-1"
   )
-  assert groups_v2.limits(instance) == before
+  assert groups.limits(instance) == before
   # What is below is its own: delegated (systemd.resource-control(5)).
   instance.inside(
     "systemctl set-property --runtime cron.service MemoryMax=20M TasksMax=7"
   )
-  group = f"{groups_v2.group(instance)}/system.slice/cron.service"
+  group = f"{groups.payload(instance)}/system.slice/cron.service"
   assert wait_for(
     lambda: instance.node.run("cat", f"{group}/memory.max").split(), "a limit"
   ) == [str(20 * _MIB)]

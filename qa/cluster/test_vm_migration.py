@@ -29,7 +29,7 @@
 """An unmodified Debian guest with systemd moves while a client counts."""
 
 import pytest
-from cluster import groups_v2
+from cluster import groups
 from cluster.cluster import Cluster, Instance, wait_for
 from cluster.stream import Stream
 
@@ -89,7 +89,7 @@ def _facts(instance: Instance) -> dict[str, object]:
       f"systemctl show -p MainPID,ActiveState {_UNITS}"
     ),
     "users": instance.inside("ps -o user= -C perl,dbus-daemon | sort -u"),
-    "limits": groups_v2.limits(instance),
+    "limits": groups.limits(instance),
     "devices": instance.try_inside(
       "rm -f /x; mknod /x b 254 0; : </x; mknod /y c 1 3; : </y; rm /x /y"
     ).output,
@@ -142,7 +142,7 @@ def test_debian_13_moves_there_and_back(
   assert report.lost == report.repeated == 0
   assert not report.error
   # What CRIU does not bring back makes systemd spin.
-  assert groups_v2.processor_share(instance, 10) < 0.5
+  assert groups.processor_share(instance, 10) < 0.5
   instance.inside("systemctl restart cron")
   instance.gnt("shutdown")
   assert instance.status == "ADMIN_down"

@@ -33,6 +33,7 @@ import pathlib
 import subprocess
 
 import pytest
+from cluster import groups
 from cluster.cluster import Cluster, Node, wait_for
 from cluster.verify import problems
 
@@ -62,15 +63,17 @@ def test_verify_bears_leftovers(cluster: Cluster) -> None:
   """Remains of a container below our directory and in our cgroups."""
   node = cluster.master
   left = "/var/lib/ganeti/lxc/gone.lab"
-  group = "/sys/fs/cgroup/pids/ganeti-lxc/gone.lab/payload"
-  node.sh(f"mkdir -p {left}/rootfs {group}; echo garbage >{left}/record.json")
+  group = f"{groups.instances(node)}/gone.lab"
+  node.sh(
+    f"mkdir -p {left}/rootfs {group}/payload; echo garbage >{left}/record.json"
+  )
   try:
     assert problems(cluster) == []
     assert "gone.lab" not in cluster.gnt("instance", "list", "-o", "name")
   finally:
     node.sh(
-      f"rm {left}/record.json; rmdir {left}/rootfs {left} {group} {group}/.."
-      " || rmdir /sys/fs/cgroup/pids/ganeti-lxc/gone.lab || true"
+      f"rm {left}/record.json; rmdir {left}/rootfs {left} {group}/payload"
+      f" {group} || true"
     )
 
 
