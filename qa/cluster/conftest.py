@@ -30,7 +30,8 @@
 """Every story begins with an empty cluster and must leave nothing behind."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from cluster import leaks
@@ -42,8 +43,9 @@ _FAILED = pytest.StashKey[bool]()
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(
   item: pytest.Item,
-) -> Iterator[None]:
+) -> Generator[None, Any, None]:
   """Lets the fixture below know how the test went."""
+  # A result of pluggy's, which has no public name in Debian 12's.
   outcome = yield
   report = outcome.get_result()
   if report.when == "call":
