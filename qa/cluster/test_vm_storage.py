@@ -28,6 +28,8 @@
 
 """Disk templates: all that is done to disks, and nothing of it left over."""
 
+import dataclasses
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -35,29 +37,25 @@ import pytest
 from cluster.cluster import BUSYBOX_MIB, Cluster, Instance, Node, wait_for
 from cluster.test_disks import transfers  # noqa: F401
 
-pytestmark = [
-  pytest.mark.vm,  # device-mapper, DRBD
-  pytest.mark.lab("knows the volume group and the directories of a lab"),
-]
+pytestmark = pytest.mark.vm  # device-mapper, DRBD
 
 _MIRRORED = ("drbd", "sharedfile", "ext")
-_GROUP = "xenvg"
 _TRACES = r"""
 dmsetup ls | sed -n 's/^\([^\t]*\)\t.*/mapping \1/p'
 losetup --list --noheadings --output NAME,BACK-FILE | sed 's/^/loop /'
 cut -d' ' -f1-4 /proc/mounts | sed 's/^/mount /'
-sed -n '/cs:/{/Unconfigured/!s/^/drbd /p}' /proc/drbd
+[ ! -e /proc/drbd ] ||
+  sed -n '/cs:/{/Unconfigured/!s/^/drbd /p}' /proc/drbd
 """
-_PROVIDER = "/srv/ganeti/extstorage/lab"
+_PROVIDER = "story"
 # A provider of volumes that all nodes reach: files in the shared directory.
-_VOLUMES = "/srv/ganeti/shared-file-storage/.ext"
 _SCRIPTS = {
-  "create": f'mkdir -p {_VOLUMES}; truncate -s "${{VOL_SIZE}}M" "$file"',
+  "create": 'mkdir -p "$volumes"; truncate -s "${VOL_SIZE}M" "$file"',
   "attach": 'found=$(losetup -n -O NAME -j "$file");'
   ' [ -n "$found" ] || found=$(losetup -f --show "$file"); echo "$found"',
   "detach": 'for found in $(losetup -n -O NAME -j "$file");'
   ' do losetup -d "$found"; done',
-  "remove": f'rm -f "$file"; rmdir --ignore-fail-on-non-empty {_VOLUMES}',
+  "remove": 'rm -f "$file"; rmdir --ignore-fail-on-non-empty "$volumes"',
   "grow": 'truncate -s "${VOL_NEW_SIZE}M" "$file";'
   ' for found in $(losetup -n -O NAME -j "$file");'
   ' do losetup -c "$found"; done',
@@ -70,10 +68,39 @@ def _traces(node: Node) -> set[str]:
   return set(node.sh(_TRACES).splitlines())
 
 
-def _install_provider(node: Node) -> None:
-  lines = [f"mkdir -p {_PROVIDER}; cd {_PROVIDER}; : >parameters.list"]
+@dataclasses.dataclass(frozen=True)
+class Places:
+  """Where the cluster has what the stories touch.
+
+  @ivar shared: the directory that all nodes reach
+  @ivar provider: the directory of our provider of volumes
+
+  """
+
+  shared: str
+  provider: str
+
+
+def _places(cluster: Cluster) -> Places:
+  text = cluster.gnt("cluster", "info")
+
+  def told(key: str) -> str:
+    found = re.search(rf"^ *{key}: (\S+?),?(?: |$)", text, re.MULTILINE)
+    assert found, f"gnt-cluster info does not tell the {key}"
+    return found[1]
+
+  providers = told("ExtStorage Providers search path")
+  return Places(told("shared file storage path"), f"{providers}/{_PROVIDER}")
+
+
+def _install_provider(node: Node, places: Places) -> None:
+  volumes = shlex.quote(f"{places.shared}/.ext")
+  lines = [
+    f"mkdir -p {places.provider}; cd {places.provider}; : >parameters.list"
+  ]
   for name, script in _SCRIPTS.items():
-    text = f"#!/bin/sh\nset -eu\nfile={_VOLUMES}/${{VOL_NAME-}}\n{script}\n"
+    text = f"#!/bin/sh\nset -eu\nvolumes={volumes}\n"
+    text += f'file="$volumes/${{VOL_NAME-}}"\n{script}\n'
     lines.append(f"printf %s {shlex.quote(text)} >{name}; chmod 755 {name}")
   node.sh("\n".join(lines))
 
@@ -81,15 +108,19 @@ def _install_provider(node: Node) -> None:
 @pytest.fixture(autouse=True)
 def _as_before(cluster: Cluster) -> Iterator[None]:
   """Nothing is mapped, attached, mounted or replicated that was not."""
+  places = _places(cluster)
   for node in cluster.nodes:
-    _install_provider(node)
+    _install_provider(node, places)
   before = {node: _traces(node) for node in cluster.nodes}
   yield
   for name in cluster.names():
     cluster.gnt("instance", "remove", "-f", "--shutdown-timeout=0", name)
   for node, traces in before.items():
     assert _traces(node) == traces
-    node.sh(f"rm -r {_PROVIDER}; rmdir {_PROVIDER.rpartition('/')[0]}")
+    above = places.provider.rpartition("/")[0]
+    node.sh(
+      f"rm -r {places.provider}; rmdir --ignore-fail-on-non-empty {above}"
+    )
 
 
 def _both(cluster: Cluster) -> str:
@@ -100,7 +131,9 @@ def _add(cluster: Cluster, template: str) -> Instance:
   size = f"size={BUSYBOX_MIB}M"
   more: tuple[str, ...] = ()
   if template == "ext":
-    size += ",provider=lab"
+    # Its volumes are there.
+    cluster.require("busybox", "sharedfile")
+    size += f",provider={_PROVIDER}"
   if template == "drbd":
     more = ("-n", _both(cluster))
   instance = cluster.add(template=template, disks=(size,), more=more)
@@ -162,6 +195,7 @@ def test_the_whole_life_of_a_disk(cluster: Cluster, template: str) -> None:
 
 
 def test_from_plain_to_drbd_and_back(cluster: Cluster) -> None:
+  cluster.require("busybox", "drbd")
   instance = _add(cluster, "plain")
   home = instance.node
   instance.gnt("shutdown")
@@ -192,8 +226,9 @@ def test_halves_of_a_mirror_are_replaced_while_it_runs(
 
 def test_a_lost_disk_is_made_anew(cluster: Cluster) -> None:
   instance = _add(cluster, "plain")
+  volume = instance.disk_path()
   instance.gnt("shutdown")
-  instance.node.sh(f"lvremove -q -y {_GROUP}")
+  instance.node.run("lvremove", "-q", "-y", volume)
   assert instance.refused("startup")
   instance.gnt("recreate-disks")
   instance.gnt("reinstall", "-f")
@@ -222,18 +257,21 @@ def test_exported_from_a_volume_and_imported(cluster: Cluster) -> None:
 
 
 def test_an_adopted_block_device(cluster: Cluster) -> None:
+  cluster.require("busybox", "blockdev")
   model = _add(cluster, "plain")
+  volume = model.disk_path()
+  group = volume.split("/")[2]
   model.gnt("shutdown")
   node = cluster.master
   node.sh(
-    f"volume=$(lvs --noheadings -o lv_name {_GROUP} | tr -d ' ');"
-    f" size=$(blockdev --getsize64 /dev/{_GROUP}/$volume);"
-    f" lvcreate -q -y -n adopted -L $((size / 1048576))M {_GROUP};"
-    f" dd if=/dev/{_GROUP}/$volume of=/dev/{_GROUP}/adopted bs=4M"
+    f"size=$(blockdev --getsize64 {volume});"
+    f" lvcreate -q -y -n adopted -L $((size / 1048576))M {group};"
+    f" dd if={volume} of=/dev/{group}/adopted bs=4M"
     " status=none; udevadm settle"
   )
   model.gnt("remove", "-f")
-  path = f"/dev/disk/by-id/dm-name-{_GROUP}-adopted"
+  # In a name of device-mapper's a dash of LVM's is doubled.
+  path = f"/dev/disk/by-id/dm-name-{group.replace('-', '--')}-adopted"
   try:
     instance = cluster.add(template="blockdev", disks=(f"adopt={path}",))
     _is_kept(instance)
@@ -241,4 +279,4 @@ def test_an_adopted_block_device(cluster: Cluster) -> None:
     _is_kept(instance)
     instance.gnt("remove", "-f")
   finally:
-    node.sh(f"lvremove -q -y {_GROUP}/adopted")
+    node.run("lvremove", "-q", "-y", f"{group}/adopted")

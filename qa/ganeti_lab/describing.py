@@ -40,7 +40,15 @@ from .state import State
 _INSTANCES = 20
 _TEMPLATES = {
   "namespace": ("sharedfile", "file", "diskless"),
-  "vm": ("plain", "drbd", "sharedfile", "file", "diskless"),
+  "vm": (
+    "plain",
+    "drbd",
+    "sharedfile",
+    "file",
+    "blockdev",
+    "ext",
+    "diskless",
+  ),
 }
 
 
