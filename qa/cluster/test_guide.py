@@ -30,40 +30,53 @@
 """Every command of the administrator's guide does what the guide says."""
 
 import collections
+import re
 from collections.abc import Iterator
 
 import pexpect
 import pytest
 from cluster import guide
-from cluster.cluster import Cluster, CommandError, Node
+from cluster.cluster import Cluster, CommandError, Instance, Node
 from cluster.guide import Block
 from cluster.test_disks import transfers
 
 __all__ = ["transfers"]
 
 _SOURCE = "/usr/src/ganeti-lxc"
-# Examples in the guide, and what the lab has.
-_NAMES = {
-  "web1.example.com": "inst1.lab",
-  "db1.example.com": "inst2.lab",
-  "lv1.example.com": "inst3.lab",
-  "mirror1.example.com": "inst4.lab",
-  "node1.example.com": "node1.lab",
-  "node2.example.com": "node2.lab",
-  "debootstrap+default": "busybox",
-}
+# The guide's instances.
+_WEB = "web1.example.com"
+_INSTANCES = (
+  _WEB,
+  "db1.example.com",
+  "lv1.example.com",
+  "mirror1.example.com",
+)
 _BLOCKS = guide.blocks()
 _TIMEOUT_S = 300.0
 
+# Examples in the guide -> what the cluster has.
+Names = dict[str, str]
 
-def _here(text: str) -> str:
-  for example, name in _NAMES.items():
+
+@pytest.fixture
+def names(cluster: Cluster) -> Names:
+  nodes = cluster.nodes[:2]
+  return {
+    **{example: cluster.instance().name for example in _INSTANCES},
+    **{f"node{n}.example.com": o.host_name for n, o in enumerate(nodes, 1)},
+    "debootstrap+default": "busybox",
+    "br0": cluster.link,
+  }
+
+
+def _here(text: str, names: Names) -> str:
+  for example, name in names.items():
     text = text.replace(example, name)
   return text
 
 
-def _run(block: Block, node: Node) -> None:
-  script = _here(block.script)
+def _run(block: Block, names: Names, node: Node) -> None:
+  script = _here(block.script, names)
   if block.place == "source":
     script = f"cd {_SOURCE}\n{script}"
   done = node.try_run("bash", "-euc", script, timeout_s=_TIMEOUT_S)
@@ -75,8 +88,8 @@ def _run(block: Block, node: Node) -> None:
     )
 
 
-def _on_terminal(block: Block, cluster: Cluster) -> None:
-  name = _here(block.script).split()[-1]
+def _on_terminal(block: Block, names: Names, cluster: Cluster) -> None:
+  name = _here(block.script, names).split()[-1]
   argv = cluster.master.on_terminal("gnt-instance", "console", name)
   console = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=30)
   console.expect("to enter Ctrl.a itself")
@@ -88,16 +101,16 @@ def _on_terminal(block: Block, cluster: Cluster) -> None:
   assert console.exitstatus == 0, block
 
 
-def _perform(block: Block, cluster: Cluster) -> None:
+def _perform(block: Block, names: Names, cluster: Cluster) -> None:
   if block.place == "terminal":
-    _on_terminal(block, cluster)
+    _on_terminal(block, names, cluster)
   elif block.place in ("source", "every node"):
     for node in cluster.nodes:
-      _run(block, node)
+      _run(block, names, node)
   elif block.place.startswith("node"):
-    _run(block, cluster.node(_here(block.place)))
+    _run(block, names, cluster.node(names[block.place]))
   else:
-    _run(block, cluster.master)
+    _run(block, names, cluster.master)
 
 
 def test_no_command_escapes() -> None:
@@ -124,32 +137,45 @@ rm -rf /etc/cron.d/ganeti-lxc-metrics /var/lib/prometheus /etc/ganeti/lxc
 """
 
 
+# What the guide's "make" begins with.
+_CAN_BUILD = f"test -x {_SOURCE}/autogen.sh && which autoconf automake make"
+
+
 @pytest.fixture
 def as_found(cluster: Cluster) -> Iterator[None]:
   """Afterwards the nodes have nothing of what the guide installed."""
+  for node in cluster.nodes if cluster.site else ():
+    if node.try_run("sh", "-c", _CAN_BUILD).status != 0:
+      pytest.skip(
+        f"{node.name} does not have the driver's source in {_SOURCE}, or lacks"
+        " autoconf, automake or make"
+      )
   yield
   for node in cluster.nodes:
     node.sh(_TAKE_AWAY)
 
 
-@pytest.mark.lab("follows the guide with the names and sources of a lab")
 @pytest.mark.timeout(3000)
 @pytest.mark.usefixtures("transfers", "as_found")
-def test_guide_from_beginning_to_end(cluster: Cluster) -> None:
+def test_guide_from_beginning_to_end(cluster: Cluster, names: Names) -> None:
+  for template in ("file", "sharedfile"):
+    cluster.require("busybox", template)
   for block in _BLOCKS:
     if block.place not in ("vm", "elsewhere"):
       print(f"== {block}")
-      _perform(block, cluster)
+      _perform(block, names, cluster)
 
 
-@pytest.mark.lab("follows the guide with the names of a lab")
 @pytest.mark.vm
 @pytest.mark.parametrize(
   "block", [b for b in _BLOCKS if b.place == "vm"], ids=str
 )
 def test_block_that_needs_another_kernel(
-  block: Block, cluster: Cluster
+  block: Block, cluster: Cluster, names: Names
 ) -> None:
-  if "gnt-instance add" not in block.script:
-    cluster.add()
-  _run(block, cluster.master)
+  template = re.search(r"gnt-instance add .*-t (\S+)", block.script)
+  if template:
+    cluster.require("busybox", template[1])
+  else:
+    Instance(cluster, names[_WEB]).add()
+  _run(block, names, cluster.master)
