@@ -46,6 +46,14 @@ NODE_FILES = pathlib.Path(__file__).resolve().parent / "node"
 # with os-image is the same with every definition.
 _OS_PARAMETERS = ("os-image", "param1", "param2")
 _OS = f"/usr/share/ganeti/os/{configuration.OS}"
+# Xen's parameters name them by default, and nodes look for them when the suite
+# sets other parameters of Xen for an OS (TestOsModifyValid), Xen or no Xen.
+_XEN_FILES = (
+  "/boot/vmlinuz-3-xenU",
+  "/etc/ganeti/vnc-cluster-password",
+  "/usr/lib/xen/bin/qemu-dm",
+  "/usr/lib/xen/boot/hvmloader",
+)
 # constants.X509_CERT_CN
 _CERTIFICATE_NAME = "ganeti.example.com"
 # On the first node.
@@ -97,6 +105,10 @@ def _prepare(record: State, node: Node) -> None:
     sed -i 's/-b 127.0.0.1 //' /etc/default/ganeti
     for name in {" ".join(_OS_PARAMETERS)}; do
       echo "$name of the QA suite" >>{_OS}/parameters.list
+    done
+    for file in {" ".join(_XEN_FILES)}; do
+      mkdir -p "${{file%/*}}"
+      touch "$file"
     done
   """
   node.run("prepare for the suite", ["sh", "-ec", script])

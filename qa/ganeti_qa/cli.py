@@ -215,7 +215,7 @@ def _suite(job: Job, everything: Sequence[Exclusion]) -> Verdict:
   exclusions.check(
     everything, exclusions.known_tests(fetched.top) | set(units.PROGRAMS)
   )
-  active = exclusions.for_backend(everything, job.record.backend)
+  active = of_suite(everything, job.record.backend)
   core = job.kind.startswith("core")
   site = Site(
     job.record.plan,
@@ -229,6 +229,14 @@ def _suite(job: Job, everything: Sequence[Exclusion]) -> Verdict:
   bare.push(master, job.directory / "stage")
   events = suite.run(master, job.directory / "suite.log", job.progress)
   return verdict.judge(events, active, whole=not core and job.only is None)
+
+
+def of_suite(
+  everything: Sequence[Exclusion], backend: str
+) -> dict[str, Exclusion]:
+  """Exclusions of the QA suite's tests, none of programs of unit tests."""
+  active = exclusions.for_backend(everything, backend)
+  return {n: e for n, e in active.items() if n not in units.PROGRAMS}
 
 
 def _burnin(job: Job, everything: Sequence[Exclusion]) -> Verdict:

@@ -117,11 +117,13 @@ def known_tests(top: pathlib.Path) -> frozenset[str]:
   """
   sample = json.loads((top / "qa/qa-sample.json").read_text())
   names = {name for name in sample["tests"] if not name.startswith("#")}
+  program = ast.parse((top / "qa/ganeti-qa.py").read_text())
   names |= {
     word
-    for word in _strings(top / "qa/ganeti-qa.py")
+    for word in _strings(program)
     if re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", word)
   }
+  names |= _skipped(program)
   for path in sorted((top / "qa").glob("qa_*.py")):
     names |= {
       f"{path.stem}.{node.name}"
@@ -131,11 +133,23 @@ def known_tests(top: pathlib.Path) -> frozenset[str]:
   return frozenset(names)
 
 
-def _strings(path: pathlib.Path) -> set[str]:
+def _strings(tree: ast.AST) -> set[str]:
   return {
     node.value
-    for node in ast.walk(ast.parse(path.read_text()))
+    for node in ast.walk(tree)
     if isinstance(node, ast.Constant) and isinstance(node.value, str)
+  }
+
+
+def _skipped(program: ast.AST) -> set[str]:
+  """What it calls tests that it does not run; not all are configured."""
+  return {
+    word
+    for node in ast.walk(program)
+    if isinstance(node, ast.Call)
+    and isinstance(node.func, ast.Name)
+    and node.func.id == "ReportTestSkip"
+    for word in _strings(node.args[1])
   }
 
 

@@ -68,6 +68,9 @@ def stage(
   suite = directory / "suite"
   suite.mkdir()
   shutil.copytree(source.top / "qa", suite / "qa")
+  # The source package has no burnin: building Ganeti makes it.
+  (suite / "tools").mkdir()
+  shutil.copy2(bare.NODE_FILES / "burnin.sh", suite / "tools/burnin")
   for modules in source.modules:
     shutil.copytree(modules, suite, dirs_exist_ok=True)
   write = {

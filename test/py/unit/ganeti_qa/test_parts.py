@@ -37,9 +37,10 @@ from typing import TYPE_CHECKING
 import pytest
 from ganeti_lab.errors import LabError
 from ganeti_lab.plan import LabPlan
-from ganeti_qa import burnin, cli, configuration, exclusions, units
+from ganeti_qa import burnin, cli, configuration, exclusions, suite, units
 from ganeti_qa.configuration import Site
 from ganeti_qa.exclusions import Exclusion
+from ganeti_qa.source import Source
 from ganeti_qa.verdict import Row
 
 if TYPE_CHECKING:
@@ -80,10 +81,12 @@ class TestExclusions:
     qa.mkdir()
     sample = {"tests": {"# note": None, "env": True}}
     (qa / "qa-sample.json").write_text(json.dumps(sample))
-    (qa / "ganeti-qa.py").write_text('RunTestIf("node-list", f)\n')
+    (qa / "ganeti-qa.py").write_text(
+      'RunTestIf("node-list", f)\nReportTestSkip("A b", "c d")\n'
+    )
     (qa / "qa_node.py").write_text("def TestX(): pass\ndef _Help(): pass\n")
     known = exclusions.known_tests(tmp_path)
-    assert known == {"env", "node-list", "qa_node.TestX"}
+    assert known == {"env", "node-list", "c d", "qa_node.TestX"}
 
 
 class TestConfiguration:
@@ -108,6 +111,21 @@ class TestConfiguration:
     taken = {SITE.lab.address(node) for node in SITE.lab.nodes}
     taken.add(SITE.lab.cluster_address)
     assert configuration.renamed_address(SITE.lab) not in taken
+
+
+class TestStage:
+  def test_the_suite_finds_burnin_beside_its_own_directory(
+    self, tmp_path: pathlib.Path
+  ) -> None:
+    """TestClusterBurnin: No such file: '.../suite/qa/../tools/burnin'."""
+    made = Source("trixie", "3.1", tmp_path / "fetched")
+    (made.top / "qa").mkdir(parents=True)
+    for modules in made.modules:
+      modules.mkdir()
+    suite.stage(tmp_path / "stage", made, SITE, {})
+    staged = tmp_path / "stage/suite/qa/../tools/burnin"
+    assert staged.stat().st_mode & 0o700 == 0o700
+    assert "--no-add-disks" in staged.read_text()
 
 
 class TestBurnin:
@@ -196,6 +214,11 @@ class TestCommandLine:
   )
   def test_kinds(self, argv: list[str], kind: str) -> None:
     assert cli.kind_of(cli.parser().parse_args(argv)) == kind
+
+  def test_the_suite_is_not_blamed_for_not_running_unit_tests(self) -> None:
+    found = exclusions.parse(exclusions.FILE.read_text())
+    assert not set(units.PROGRAMS) & set(cli.of_suite(found, "vm"))
+    assert set(units.PROGRAMS) & {e.name for e in found}
 
   def test_a_pattern_that_is_none(
     self, capsys: pytest.CaptureFixture[str]
