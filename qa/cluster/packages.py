@@ -29,8 +29,10 @@
 
 """The driver's package on a node: two releases of it, in and out."""
 
+import contextlib
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 
 from cluster.cluster import Cluster, Done, Node
 from ganeti_lab import install, package
@@ -79,6 +81,21 @@ class Packages:
   def install(self, node: Node, which: pathlib.Path) -> str:
     """What dpkg says of installing it, which has to succeed."""
     return node.run("dpkg", "--install", self.put(node, which))
+
+  def ensure(self, cluster: Cluster) -> None:
+    """All nodes have the present one from now on."""
+    for node in cluster.nodes:
+      if version(node) != f"{self.version} installed":
+        self.install(node, self.now)
+
+  @contextlib.contextmanager
+  def in_turn(self, cluster: Cluster) -> Iterator[None]:
+    """Before and afterwards all nodes have the present one."""
+    self.ensure(cluster)
+    yield
+    self.ensure(cluster)
+    for node in cluster.nodes:
+      node.run("rm", "-rf", _DIRECTORY)
 
 
 def build() -> Packages:

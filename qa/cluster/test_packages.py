@@ -58,20 +58,11 @@ def built() -> Packages:
   return packages.build()
 
 
-def _all_have(cluster: Cluster, built: Packages) -> None:
-  for node in cluster.nodes:
-    if packages.version(node) != f"{built.version} installed":
-      built.install(node, built.now)
-
-
 @pytest.fixture
 def releases(cluster: Cluster, built: Packages) -> Iterator[Packages]:
   """Both; before and afterwards all nodes have the present one."""
-  _all_have(cluster, built)
-  yield built
-  _all_have(cluster, built)
-  for node in cluster.nodes:
-    node.run("rm", "-rf", "/var/tmp/packages")
+  with built.in_turn(cluster):
+    yield built
 
 
 def _lab(name: str, *argv: str) -> str:

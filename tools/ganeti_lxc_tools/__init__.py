@@ -34,6 +34,7 @@ tree.py      One version of Ganeti, and the driver in it
 files.py     Copying, compiling and exchanging, safe against a power cut
 placing.py   All versions on a node
 node.py      What runs on this node, and the node daemon
+migrations.py  Waiting for live migrations to and from this node
 forgetting.py  The cluster's configuration without our parameters
 
 """

@@ -35,6 +35,7 @@ import pathlib
 import subprocess
 from collections.abc import Iterator
 
+from . import migrations
 from .errors import ToolError
 
 Path = pathlib.Path
@@ -43,6 +44,9 @@ DAEMON_UTIL = "/usr/lib/ganeti/daemon-util"
 POLICY = "/usr/sbin/policy-rc.d"
 NODED = "ganeti-noded"
 FORCE = "GANETI_LXC_REMOVE"
+# There from before something is changed until the daemon has loaded it, so
+# that who is interrupted in between need only begin again.
+DUE = Path("/run/ganeti-lxc-restart")
 _NAMED = 5
 # What policy-rc.d ends with where nothing may be started.
 _FORBIDDEN = 101
@@ -89,21 +93,60 @@ def refuse_while_running() -> None:
     )
 
 
-def restart_noded() -> None:
+def note_restart() -> bool:
+  """A restart will be due; whether one was before already."""
+  was_due = DUE.exists()
+  DUE.touch()
+  return was_due
+
+
+def forget_restart() -> None:
+  """None is due any more."""
+  DUE.unlink(missing_ok=True)
+
+
+def wait_before_removal() -> None:
+  """Migrations under way need the driver that is taken out.
+
+  @raise ToolError: there is one still
+
+  """
+  if os.environ.get(FORCE) != "anyway":
+    migrations.wait("the removal of the driver")
+
+
+def wait_before_exchange() -> None:
+  """Migrations under way end with the driver that they began with.
+
+  Only where the node daemon is to be restarted, and so has to wait anyway:
+  what works for a migration has all that it needs since its own start.
+
+  @raise ToolError: there is one still
+
+  """
+  if is_noded_running():
+    migrations.wait(f"the restart of {NODED}")
+
+
+def restart_noded(*, waits: bool = True) -> None:
   """Lets the node daemon load what was placed, if it runs.
 
   Only this daemon: jobs are new processes, and luxid has to stay for those
   that are running.  A request that noded has begun to serve has a process
-  of its own, which is not stopped.
+  of its own, which is not stopped; but the next one of the same job is
+  refused while it is away, so migrations are waited for.
 
-  @raise ToolError: it did not start again
+  @param waits: False if that has been done
+  @raise ToolError: it did not start again, or there is a migration still
 
   """
-  if not os.access(DAEMON_UTIL, os.X_OK) or _call("check").returncode != 0:
+  if not is_noded_running():
     return
   if _is_forbidden():
     print(f"{POLICY} forbids to restart {NODED}; it has what it had loaded")
     return
+  if waits:
+    migrations.wait(f"the restart of {NODED}")
   _call("stop")
   started = _call("start")
   if started.returncode != 0:
@@ -113,6 +156,11 @@ def restart_noded() -> None:
       " /var/log/ganeti/node-daemon.log"
     )
   print(f"{NODED} was restarted")
+
+
+def is_noded_running() -> bool:
+  """Whether Ganeti can call this node."""
+  return os.access(DAEMON_UTIL, os.X_OK) and _call("check").returncode == 0
 
 
 def _is_forbidden() -> bool:

@@ -50,6 +50,29 @@ def trees(share: Path) -> list[Tree]:
   ]
 
 
+def _wanted(share: Path, versions: list[str]) -> list[Tree]:
+  return [Tree(share / version / "ganeti") for version in versions] or [
+    t for t in trees(share) if t.version in SUPPORTED and t.has_ganeti
+  ]
+
+
+def would_change(source: Path, share: Path) -> bool:
+  """Whether L{place} would exchange the driver of the version in use.
+
+  One that has none yet is not kept waiting for it.
+
+  @raise ToolError: see L{tree.driver_files}
+
+  """
+  names = tree.driver_files(source)
+  stale = [
+    one
+    for one in _wanted(share, [])
+    if one.package.exists() and not tree.is_installed(source, one, names)
+  ]
+  return _is_in_use(share, stale)
+
+
 def place(source: Path, share: Path, versions: list[str], root: str) -> bool:
   """Brings every version into order.
 
@@ -61,9 +84,7 @@ def place(source: Path, share: Path, versions: list[str], root: str) -> bool:
   @raise ToolError: see L{tree.install}
 
   """
-  wanted = [Tree(share / version / "ganeti") for version in versions] or [
-    t for t in trees(share) if t.version in SUPPORTED and t.has_ganeti
-  ]
+  wanted = _wanted(share, versions)
   changed = []
   problems = []
   for one in wanted:

@@ -189,6 +189,22 @@ def test_only_a_change_of_the_version_in_use_counts(
   assert not put(first, share)
 
 
+def test_only_an_exchange_of_the_driver_in_use_waits(
+  first: Path, second: Path, share: Path, ganeti: Tree
+) -> None:
+  """A Ganeti that has no driver of ours yet gets it at once."""
+  add_ganeti(share, "3.0")
+  (share / "default").symlink_to("3.1")
+  assert not placing.would_change(first, share)
+  put(first, share)
+  assert not placing.would_change(first, share)
+  assert placing.would_change(second, share)
+  (share / "default").unlink()
+  (share / "default").symlink_to("3.0")
+  tree.remove(Tree(share / "3.0/ganeti"))
+  assert not placing.would_change(second, share)
+
+
 def test_the_second_time_nothing_is_written(
   first: Path, share: Path, ganeti: Tree
 ) -> None:

@@ -44,6 +44,7 @@ The story:
   taking_life.py Kills a guest's processes while they are stopped
   peer.py        The question who has the token
   listing.py     Which instances a node shows to Ganeti meanwhile
+  underway.py    For which migrations Ganeti may call this node at any moment
   task.py        What a node needs to know to play its part
   progress.py    How far it is, for whoever asks
 
