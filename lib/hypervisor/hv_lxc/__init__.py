@@ -35,6 +35,7 @@ Ganeti's side:
   driver_migration.py  The part of it that moves running instances
   driver_errors.py How errors leave the driver
   late.py          Modules that are imported when they are first needed
+  packaged.py      Scripts of this package, as they were at the process's start
   this_node.py     This node, with the directories of this Ganeti
   translate.py     From Ganeti's objects to this package's values
   degraded.py      What stands in when the driver itself cannot be imported

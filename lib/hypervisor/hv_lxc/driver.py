@@ -51,6 +51,7 @@ from . import (
   late,
   lxcfiles,
   nics,
+  packaged,
   params,
   paramtable,
   partitions,
@@ -83,6 +84,7 @@ if _NODE_DAEMON in sys.modules:
   # the next one: 18 ms of each start and stop for partitions, more for the
   # others (devel/bench).
   partitions.preload()
+  packaged.preload()
   for _module in (verify, calls, listing, machine):
     _module.load()
 

@@ -38,16 +38,15 @@ meantime must not matter.
 import os
 from pathlib import Path
 
-from . import cgroup, hierarchies, limits, lxcconf, nics, seccomp
+from . import cgroup, hierarchies, limits, lxcconf, nics, packaged, seccomp
 from .errors import Refused
 from .hierarchies import Hierarchies
-from .host import Host, read_optional, read_text, write_file
+from .host import Host, read_optional, write_file
 from .layout import InstancePaths
 from .model import ContainerSpec, Limits
 from .request import StartRequest
 
 _SYS_ADMIN = "sys_admin"
-_HERE = Path(__file__).parent
 
 
 def write(
@@ -125,7 +124,7 @@ def _write(path: Path, text: str, *, mode: int = 0o600) -> None:
 
 
 def _copy(source: str, target: Path) -> None:
-  _write(target, read_text(_HERE / source), mode=0o700)
+  _write(target, packaged.text(source), mode=0o700)
 
 
 def _network(

@@ -44,14 +44,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import packaged
 from ..command import Result
 from ..errors import Failed
-from ..host import Host, read_text
+from ..host import Host
 from ..layout import MigrationPaths
 
 Stages = Mapping[str, Callable[[], None]]
 
-_SCRIPT = "criu-action.sh"
+_SCRIPT = "migration/criu-action.sh"
 _LINE = 4096
 
 
@@ -93,7 +94,7 @@ def script_path(work: MigrationPaths) -> Path:
 def script(work: MigrationPaths) -> Path:
   """Puts the action script where it can be executed; returns its path."""
   target = script_path(work)
-  text = read_text(Path(__file__).with_name(_SCRIPT))
+  text = packaged.text(_SCRIPT)
   flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
   with os.fdopen(os.open(target, flags, 0o700), "w", encoding="utf-8") as out:
     os.fchmod(out.fileno(), 0o700)

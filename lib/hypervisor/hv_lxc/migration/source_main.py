@@ -44,10 +44,17 @@ _FORMAT = "%(asctime)s %(process)d %(levelname)s %(message)s"
 
 def main(argv: list[str]) -> int:
   """Migrates, or settles what became of a migration."""
-  from ganeti.hypervisor.hv_lxc import driver, partitions  # noqa: PLC0415
+  from ganeti.hypervisor.hv_lxc import (  # noqa: PLC0415
+    driver,
+    packaged,
+    partitions,
+  )
   from ganeti.hypervisor.hv_lxc.errors import LxcError  # noqa: PLC0415
   from ganeti.hypervisor.hv_lxc.migration import source  # noqa: PLC0415
 
+  # The package may be upgraded meanwhile.
+  partitions.preload()
+  packaged.preload()
   name, lock = argv[1], int(argv[2])
   os.set_inheritable(lock, False)  # noqa: FBT003 - os has it so
   os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)

@@ -45,12 +45,19 @@ _FORMAT = "%(asctime)s %(process)d %(levelname)s %(message)s"
 
 def main(argv: list[str]) -> int:
   """Serves until no source is to be waited for."""
-  from ganeti.hypervisor.hv_lxc import driver, partitions  # noqa: PLC0415
+  from ganeti.hypervisor.hv_lxc import (  # noqa: PLC0415
+    driver,
+    packaged,
+    partitions,
+  )
   from ganeti.hypervisor.hv_lxc.migration import (  # noqa: PLC0415
     daemons,
     target,
   )
 
+  # The package may be upgraded meanwhile.
+  partitions.preload()
+  packaged.preload()
   number, lock = int(argv[1]), int(argv[2])
   for descriptor in (number, lock):
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - os has it so
