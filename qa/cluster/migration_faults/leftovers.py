@@ -32,6 +32,7 @@
 import pathlib
 import time
 
+from cluster import groups
 from cluster.cluster import Instance, Node
 from cluster.migration_faults import processes
 from cluster.migration_faults.injecting import MIGRATIONS
@@ -59,9 +60,14 @@ def _processes(node: Node, name: str) -> list[str]:
   return [f"{what} {pids}" for what, pids in found.items() if pids]
 
 
-def _groups(node: Node, name: str) -> list[str]:
-  top = pathlib.Path(f"/proc/{node.seen.pid}/root/sys/fs/cgroup")
-  return [str(p) for p in top.glob(f"*/ganeti-lxc/{name}")][:2]
+def groups_of(top: pathlib.Path, name: str) -> list[str]:
+  """An instance's control groups; two of them are enough to tell.
+
+  @param top: where the trees of v1 are, or that of v2 alone
+
+  """
+  below = f"{groups.PARENT}/{name}"
+  return [str(p) for p in (*top.glob(f"*/{below}"), *top.glob(below))][:2]
 
 
 def _interfaces(node: Node) -> set[str]:
@@ -115,7 +121,8 @@ def _look(instance: Instance, owner: Node, disk: str) -> list[str]:
     if len(_interfaces(node)) != wanted:
       here.append(f"interfaces {sorted(_interfaces(node))}")
     if node != owner:
-      here += _groups(node, name)
+      trees = pathlib.Path(f"/proc/{node.seen.pid}/root/sys/fs/cgroup")
+      here += groups_of(trees, name)
     found += [f"{node.name}: {item}" for item in here]
   loops = _loops(disk)
   if len(loops) != 1:

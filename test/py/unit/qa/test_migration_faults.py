@@ -33,7 +33,7 @@ import json
 import pathlib
 
 import pytest
-from cluster.migration_faults import table
+from cluster.migration_faults import leftovers, table
 from cluster.migration_faults.campaign import Verdict
 from cluster.migration_faults.catalogue import all_faults
 from cluster.migration_faults.oracle import Seen
@@ -92,3 +92,14 @@ def test_a_defect_is_in_the_summary_and_in_the_table(
 def test_the_witness_can_tell_lines_apart() -> None:
   assert line(1) != line(2)
   assert line(7).split()[0] == b"7"
+
+
+@pytest.mark.parametrize("tree", [".", "pids", "unified"])
+def test_group_that_was_left_is_seen_in_every_tree(
+  tmp_path: pathlib.Path, tree: str
+) -> None:
+  assert leftovers.groups_of(tmp_path, "i.lab") == []
+  left = tmp_path / tree / "ganeti-lxc/i.lab"
+  left.mkdir(parents=True)
+  assert leftovers.groups_of(tmp_path, "i.lab") == [str(left)]
+  assert leftovers.groups_of(tmp_path, "other.lab") == []
