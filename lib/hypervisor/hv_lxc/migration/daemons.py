@@ -91,7 +91,8 @@ def start_receiver(host: Host, address: str, port: int) -> None:
   """Starts the target's process unless it lives; it listens by then.
 
   One that runs older code, from before the package was upgraded, is
-  replaced.  Ganeti's locks see to it that it restores nothing just now.
+  replaced, but not while it works for a migration: Ganeti starts and stops
+  other instances of the node meanwhile, which can lead here.
 
   @raise Refused: the port is taken, or the address is none of this node's
   @raise Failed: it cannot be started
@@ -101,9 +102,10 @@ def start_receiver(host: Host, address: str, port: int) -> None:
   make_directory(host.layout.log_dir, 0o750)
   with receiver_mutex(host):
     lock = try_lock(host.layout.receiver_lock)
-    if lock is None and _receiver(host)[1] == code_stamp():
-      return
     if lock is None:
+      pid, stamp = _receiver(host)
+      if stamp == code_stamp() or _works(host, pid):
+        return
       lock = _replace_receiver(host)
     try:
       note_receiver(lock, 0)
@@ -133,6 +135,13 @@ def _receiver(host: Host) -> tuple[int, str]:
   text = read_optional(host.layout.receiver_lock) or ""
   pid, _, stamp = text.strip().partition(" ")
   return (int(pid), stamp) if pid.isdigit() else (0, "")
+
+
+def _works(host: Host, pid: int) -> bool:
+  """Whether a process works for a migration of this node."""
+  return pid != 0 and any(
+    journal.worker(host, name) == pid for name in journal.names(host)
+  )
 
 
 def _replace_receiver(host: Host) -> int:
