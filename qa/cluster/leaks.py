@@ -75,10 +75,10 @@ for line in text("/proc/self/mountinfo").splitlines():
 for name in os.listdir("/dev/mapper") if os.path.isdir("/dev/mapper") else ():
   note("mapping", name)
 
-for top in os.listdir("/sys/fs/cgroup"):
-  for root, names, _ in os.walk(f"/sys/fs/cgroup/{top}"):
-    # A service's or a session's may come at any time.
-    for name in names if "lxc" in root else (n for n in names if "lxc" in n):
+for root, names, _ in os.walk("/sys/fs/cgroup"):
+  for name in names:
+    # That of a service or of a session may come at any time.
+    if "lxc" in f"{root}/{name}":
       note("cgroup", f"{root}/{name}")
 
 for name in os.listdir("/sys/class/net"):
@@ -133,9 +133,9 @@ _KEPT = re.compile(
   r"|/run/ganeti/lxc/(locks|(lxc|criu)-version\.json)"
   r"|/var/lib/ganeti/lxc|/run/ganeti/lxc"
   r"|/run/lxc(/lock(/var(/lib(/(ganeti(/lxc)?|lxc))?)?)?)?"
-  r"|/sys/fs/cgroup/[^/]*/ganeti-lxc(-pivot.*|-scripts)?"
+  r"|/sys/fs/cgroup/([^/]*/)?ganeti-lxc(-pivot.*|-scripts)?"
   # LXC's own, of a container that is not an instance.
-  r"|/sys/fs/cgroup/[^/]*/lxc\.pivot"
+  r"|/sys/fs/cgroup/([^/]*/)?lxc\.pivot"
 )
 _DISK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
