@@ -70,9 +70,8 @@ def names(cluster: Cluster) -> Names:
 
 
 def _here(text: str, names: Names) -> str:
-  for example, name in names.items():
-    text = text.replace(example, name)
-  return text
+  examples = "|".join(map(re.escape, names))
+  return re.sub(examples, lambda found: names[found[0]], text)
 
 
 def _run(block: Block, names: Names, node: Node) -> None:
