@@ -69,6 +69,7 @@ environment = dict(os.environ)
 sys.addaudithook(watch)
 from ganeti import hypervisor
 from ganeti.hypervisor import hv_lxc
+from ganeti.hypervisor.hv_lxc import packaged
 acts += [] if environment == dict(os.environ) else ["changes os.environ"]
 driver = hypervisor.GetHypervisorClass("lxc")
 driver.GetAncillaryFiles()
@@ -76,6 +77,7 @@ print(json.dumps({
   "acts": acts,
   "module": hv_lxc.__file__,
   "driver": [driver.__module__, driver.__name__],
+  "scripts": packaged.text.cache_info().currsize,
   "uid": os.getuid(),
   "loaded": [m for m in sys.modules if m.startswith(hv_lxc.__name__)],
 }))
@@ -149,13 +151,18 @@ def test_import_is_unprivileged_and_changes_nothing(
 def test_jobs_and_commands_do_not_import_what_is_for_nodes(
   probe: Callable[..., Any],
 ) -> None:
-  assert not {*FOR_NODES} & {*probe()["loaded"]}
+  answer = probe()
+  assert not {*FOR_NODES} & {*answer["loaded"]}
+  assert answer["scripts"] == 0
 
 
 def test_node_daemon_imports_it_once_for_all_its_children(
   probe: Callable[..., Any],
 ) -> None:
-  assert {*FOR_NODES} <= {*probe(IN_NODED)["loaded"]}
+  answer = probe(IN_NODED)
+  assert {*FOR_NODES} <= {*answer["loaded"]}
+  # An instance is not started with the scripts of the next release.
+  assert answer["scripts"] > 4
 
 
 def test_storage_module_is_found(readable_tree: pathlib.Path) -> None:
