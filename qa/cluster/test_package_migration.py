@@ -113,3 +113,37 @@ def test_an_upgrade_of_both_nodes_waits_for_a_migration(
   assert instance.status == "running"
   assert instance.inside("md5sum /dev/shm/held") == content
   assert problems(slow) == []
+
+
+def test_an_upgrade_that_is_ended_while_it_waits_can_be_run_again(
+  slow: Cluster, releases: Packages
+) -> None:
+  """As one that gives up after its ten minutes."""
+  instance = _filled(slow)
+  source = instance.node
+  path = releases.put(source, releases.later)
+  before = packages.daemon_pid(source, "noded")
+  with ThreadPoolExecutor(2) as pool:
+    move = pool.submit(instance.gnt, "migrate", "-f")
+    wait_for(lambda: _sent(source, instance) > 0, "the guest's memory to go")
+    said = f"{path}.said"
+    script = f"dpkg --install {path} >{said} 2>&1"
+    upgrade = pool.submit(source.try_run, "sh", "-c", script)
+    wait_for(
+      lambda: ": waiting, " in source.try_run("cat", said).output,
+      "the upgrade to wait",
+    )
+    source.run("pkill", "-f", "ganeti-lxc-place --restart$")
+    assert upgrade.result().status != 0
+    # What runs is the release before, all of it.
+    assert packages.version(source) == f"{NEXT} half-configured"
+    found = source.try_run("grep", "-q", NEXT, f"{packages.DRIVER}/__init__.py")
+    assert found.status == 1
+    assert not move.done()
+    move.result()
+  assert packages.daemon_pid(source, "noded") == before
+  source.run("dpkg", "--configure", "--pending")
+  assert packages.version(source) == f"{NEXT} installed"
+  assert packages.daemon_pid(source, "noded") != before
+  assert instance.status == "running"
+  assert problems(slow) == []
