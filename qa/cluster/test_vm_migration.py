@@ -36,13 +36,21 @@ from cluster.stream import Stream
 pytestmark = pytest.mark.vm  # processes of other users, cgroup v2, AppArmor
 
 _PORT = 7000
-# With what every Debian has: a daemon of another user, started by systemd.
+# With what every Debian has: a daemon of another user, started by systemd,
+# which kills it unless it gives signs of life.
 _PROGRAM = """\
+use IO::Select;
 use IO::Socket::INET;
+use Socket;
 $SIG{CHLD} = "IGNORE";
+socket my $notify, AF_UNIX, SOCK_DGRAM, 0 or die $!;
+my $systemd = sockaddr_un $ENV{NOTIFY_SOCKET};
 my $door = IO::Socket::INET->new(
   LocalPort => 7000, Listen => 5, ReuseAddr => 1) or die $!;
+my $knocks = IO::Select->new($door);
 while (1) {
+  send $notify, "WATCHDOG=1", 0, $systemd;
+  $knocks->can_read(2) or next;
   my $line = $door->accept or next;
   next if fork;
   while (sysread $line, my $text, 65536) {
@@ -59,6 +67,7 @@ Description=Sends back what it is sent
 [Service]
 User=www-data
 ExecStart=/usr/bin/perl /usr/local/lib/echo.pl
+WatchdogSec=1min
 """
 _UNITS = "dbus ssh cron echo systemd-journald systemd-logind"
 
@@ -106,6 +115,13 @@ def _migrate(instance: Instance) -> str:
   return said
 
 
+def _is_heard_by_systemd(instance: Instance) -> None:
+  """The daemon's signs of life count still."""
+  ask = "systemctl show -P WatchdogTimestampMonotonic echo"
+  before = instance.inside(ask)
+  wait_for(lambda: instance.inside(ask) != before, "a sign of life")
+
+
 def _template(cluster: Cluster, name: str) -> dict[str, object]:
   nodes = ":".join(node.host_name for node in cluster.nodes[:2])
   more = ("-n", nodes) if name == "drbd" else ()
@@ -135,6 +151,7 @@ def test_debian_13_moves_there_and_back(
     for _ in cluster.nodes[:2]:
       _migrate(instance)
       stream.expect_progress()
+      _is_heard_by_systemd(instance)
       assert _facts(instance) == before
     report = stream.end()
   assert report is not None

@@ -92,6 +92,7 @@ CRIU and what it leaves to others:
   device_program.py  A list of allowed devices as a program for the kernel
   delegation.py      Keeps the boundary of what a guest may do to its groups
   pressure.py        Has programs told again when memory gets tight
+  reload.py          Has systemd find out again which process is which
   announce.py        Tells the network that a guest is elsewhere now
   send_frames.py     Sends frames; run in a guest's network
 

@@ -71,6 +71,7 @@ from . import (
   held,
   instance_files,
   pressure,
+  reload,
 )
 
 _log = logging.getLogger(__name__)
@@ -199,6 +200,7 @@ def _bring_up(
   init = cgroup.init_pid(host, trees, request.name)
   if init is not None:
     announce.announce(host, request.name, init)
+    reload.reload(host, trees, request.name, init)
   clock.append(time.monotonic())
   spent = [after - before for before, after in itertools.pairwise(clock)]
   return RestoreTimes(

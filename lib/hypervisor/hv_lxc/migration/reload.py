@@ -1,0 +1,123 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""Has a guest's systemd find out again which of its processes is which.
+
+Since Linux 6.9 a pidfd has the number of its process's inode, which no two
+processes since the boot of a node share, and systemd 257 remembers it to
+recognise a process (systemd's src/basic/pidref.c).  CRIU gives every process
+its PID again, but the kernel gives it a new inode.  From then on systemd
+takes a service for a stranger with the same PID: seen in a guest of Debian
+13, "Got notification message from PID 34, but reception only permitted for
+main PID 34".  No sign of life (sd_notify(3), WATCHDOG=1) counts any more,
+and a service that has to give one, journald and logind among them, is
+killed when its time is over.
+
+When systemd reloads, it looks at each process anew.  It does so when it is
+sent SIGHUP (systemd(1), for the system's and for users' managers alike).
+Who does not wait for that signal with signalfd(2), and so blocks it, is not
+sent it.
+
+"""
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Iterator
+
+from .. import cgroup, cgtree
+from ..errors import LxcError, one_line
+from ..guests import kind_of
+from ..hierarchies import Hierarchies
+from ..host import Host
+from ..model import InitKind
+
+_log = logging.getLogger(__name__)
+
+
+def reload(host: Host, trees: Hierarchies, name: str, init: int) -> None:
+  """Has each systemd of a guest reload; if it cannot be done, that is noted.
+
+  It goes on when this returns.
+
+  @param init: the guest's process 1, as this node numbers it
+
+  """
+  try:
+    space = _pid_namespace(host, init)
+    for pid in cgroup.processes(trees, name):
+      with contextlib.suppress(ProcessLookupError), _held(pid) as pidfd:
+        if _pid_namespace(host, pid) == space and _waits(host, pid):
+          signal.pidfd_send_signal(pidfd, signal.SIGHUP)
+  except (OSError, LxcError) as err:
+    _log.warning(
+      "Instance %s: systemd in it was not told to reload, and may kill"
+      " services that have a watchdog; run 'systemctl daemon-reload' in it"
+      " (%s)",
+      name,
+      one_line(repr(err)),
+    )
+
+
+@contextlib.contextmanager
+def _held(pid: int) -> Iterator[int]:
+  """While it is held, the number belongs to the process it did."""
+  pidfd = os.pidfd_open(pid)
+  try:
+    yield pidfd
+  finally:
+    os.close(pidfd)
+
+
+def _pid_namespace(host: Host, pid: int) -> str:
+  """The PID namespace of a process; "" if there is none (any more)."""
+  try:
+    return str((host.proc / f"{pid}/ns/pid").readlink())
+  except FileNotFoundError:
+    return ""
+
+
+def _waits(host: Host, pid: int) -> bool:
+  """Whether it is a systemd that takes SIGHUP by a descriptor."""
+  try:
+    program = (host.proc / f"{pid}/exe").readlink().name
+  except OSError:
+    return False
+  status = cgtree.read(f"{host.proc}/{pid}/status") or ""
+  return kind_of(program) is InitKind.SYSTEMD and _blocks_hangup(status)
+
+
+def _blocks_hangup(status: str) -> bool:
+  """Whether SIGHUP is blocked, by the text of /proc/PID/status."""
+  for line in status.splitlines():
+    key, _, value = line.partition(":")
+    if key == "SigBlk":
+      return bool(int(value, 16) >> (signal.SIGHUP - 1) & 1)
+  return False
