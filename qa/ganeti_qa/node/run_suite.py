@@ -91,6 +91,7 @@ class Judge:
   @ivar requests: how often the cluster was asked for anything
   @ivar failures: how many tests and stories have failed
   @ivar selected: how many tests were to be judged
+  @ivar nodes: returns the nodes that the suite knows
 
   """
 
@@ -102,6 +103,7 @@ class Judge:
     self.failures = 0
     self.selected = 0
     self.consulted: set[str] = set()
+    self.nodes: Callable[[], list[Any]] = list
 
   def note(self, **event: Any) -> None:
     """Write one event, for whoever reads along."""
@@ -130,6 +132,7 @@ class Judge:
   def _judge(self, name: str, full: str, call: Callable[[], Any]) -> Any:
     print(f"\n<<<< {full}", flush=True)
     begin, before = time.monotonic(), self.requests
+    in_use = [(node, node.use_count) for node in self.nodes()]
     self.note(test=full, result="started")
     value, message = None, ""
     try:
@@ -138,6 +141,7 @@ class Judge:
     except Exception as err:  # noqa: BLE001
       traceback.print_exc()
       result, message = "failed", f"{type(err).__name__}: {err}"
+    give_back(in_use)
     seconds = round(time.monotonic() - begin, 1)
     print(f">>>> {full}: {result} {message} ({seconds} s)", flush=True)
     self.note(test=full, result=result, seconds=seconds, message=message)
@@ -197,6 +201,19 @@ class Judge:
     return asked
 
 
+def give_back(in_use: list[tuple[Any, int]]) -> None:
+  """Release nodes that a test took and kept.
+
+  Some of the suite's do (TestInstanceConvertDiskTemplate).  It hands out the
+  node with the fewest uses, and where it asks for one more would soon get
+  the one that it has.
+
+  """
+  for node, count in in_use:
+    while node.use_count > count:
+      node.Release()
+
+
 def name_of(fn: Test) -> str:
   """A test as the exclusions name it: "qa_node.TestNodeInfo"."""
   return f"{fn.__module__.rpartition('.')[2]}.{fn.__name__}"
@@ -250,6 +267,7 @@ def instrument(main: Any, judge: Judge, verify: str | None) -> None:
     module.StartLocalCommand = judge.count(module.StartLocalCommand)
     if verify:
       module.GetSSHCommand = substitute(module.GetSSHCommand, verify)
+  judge.nodes = lambda: main.qa_config.get("nodes")
   client: Any = main.ganeti.rapi.client.GanetiRapiClient
   client._SendRequest = judge.count(client._SendRequest)
 

@@ -97,6 +97,36 @@ def test_a_value_reaches_the_suite(suite: Suite) -> None:
   assert suite.judge.run_test(made) == "inst1"
 
 
+class Node:
+  """As the suite counts its uses of a node."""
+
+  def __init__(self, use_count: int) -> None:
+    self.use_count = use_count
+
+  def use(self) -> None:
+    self.use_count += 1
+
+  def Release(self) -> None:  # noqa: N802
+    self.use_count -= 1
+
+
+@pytest.mark.parametrize("act", [lambda: None, fail])
+def test_another_primary_node_is_not_the_one_in_use(
+  suite: Suite, act: Callable[[], None]
+) -> None:
+  """TestInstanceModifyPrimaryAndBack: '--new-primary=node1.lab ... didn't'."""
+  first, second = Node(1), Node(0)
+  suite.judge.nodes = lambda: [first, second]
+
+  def keep() -> None:
+    first.use()
+    second.use()
+    act()
+
+  suite.judge.run_test(suite.test("qa.qa_instance.TestConvert", keep))
+  assert [first.use_count, second.use_count] == [1, 0]
+
+
 def test_what_makes_nothing_ends_its_story(suite: Suite) -> None:
   story = suite.test(
     "qa.RunAll",
