@@ -161,6 +161,18 @@ class Cluster:
     """Adds an instance, see L{Instance.add}."""
     return self.instance().add(**wanted)
 
+  def add_watched(self, **wanted: Any) -> "Instance":
+    """Adds an instance that ganeti-watcher has seen run.
+
+    It gives a name up that it has started five times within eight hours
+    without having found it running (ganeti.watcher), as one test after
+    another would have it.
+
+    """
+    instance = self.add(**wanted)
+    self.watch()
+    return instance
+
   def add_all(self, *wanted: dict[str, Any]) -> "list[Instance]":
     """Adds several instances at once."""
     found = [self.instance() for _ in wanted]

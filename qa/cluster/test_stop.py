@@ -114,7 +114,7 @@ def test_a_guest_that_halts_is_error_down_and_started_again(
   cluster: Cluster,
 ) -> None:
   """The cluster does not allow users to shut down: the default."""
-  instance = cluster.add()
+  instance = cluster.add_watched()
   instance.try_inside("poweroff")
   wait_for(lambda: instance.status == "ERROR_down", "ERROR_down")
   cluster.watch()
@@ -157,7 +157,7 @@ def test_a_crashed_guest_is_error_down_and_started_again(
   cluster: Cluster, crash: Callable[[Instance], None]
 ) -> None:
   with cluster.modified("--user-shutdown=yes", back=("--user-shutdown=no",)):
-    instance = cluster.add()
+    instance = cluster.add_watched()
     crash(instance)
     wait_for(lambda: instance.status == "ERROR_down", "ERROR_down")
     cluster.watch()
