@@ -66,10 +66,11 @@ def under_way(share: str = SHARE) -> list[str]:
     return []
 
 
-def wait(purpose: str) -> None:
+def wait(purpose: str, again: str) -> None:
   """Returns when this node has a part in none.
 
   @param purpose: what is done then
+  @param again: how it is begun anew
   @raise ToolError: there was one all the time
 
   """
@@ -82,9 +83,9 @@ def wait(purpose: str) -> None:
       raise ToolError(
         f"{'; '.join(found)}: still so after {_minutes(LIMIT_S)}, and {purpose}"
         " would make Ganeti give a migration up. The driver in use goes on as"
-        " it is. When that is over run this again, as dpkg --configure -a"
-        f" does, or set {FORCE}=anyway: the instance runs on, and"
-        " gnt-instance migrate --cleanup brings Ganeti's view in order"
+        f" it is. When that is over {again}, or set {FORCE}=anyway: the"
+        " instance runs on, and gnt-instance migrate --cleanup brings Ganeti's"
+        " view in order"
       )
     if found != told:
       left = _minutes(LIMIT_S - waited_s)

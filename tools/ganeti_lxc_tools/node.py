@@ -50,6 +50,7 @@ DUE = Path("/run/ganeti-lxc-restart")
 _NAMED = 5
 # What policy-rc.d ends with where nothing may be started.
 _FORBIDDEN = 101
+_AGAIN = "run dpkg --configure -a, or ganeti-lxc-place --restart"
 
 
 def running(mounts: str = "/proc/self/mounts") -> list[str]:
@@ -112,7 +113,7 @@ def wait_before_removal() -> None:
 
   """
   if os.environ.get(FORCE) != "anyway":
-    migrations.wait("the removal of the driver")
+    migrations.wait("the removal of the driver", "remove it again")
 
 
 def wait_before_exchange() -> None:
@@ -125,7 +126,7 @@ def wait_before_exchange() -> None:
 
   """
   if is_noded_running():
-    migrations.wait(f"the restart of {NODED}")
+    migrations.wait(f"the restart of {NODED}", _AGAIN)
 
 
 def restart_noded(*, waits: bool = True) -> None:
@@ -146,7 +147,7 @@ def restart_noded(*, waits: bool = True) -> None:
     print(f"{POLICY} forbids to restart {NODED}; it has what it had loaded")
     return
   if waits:
-    migrations.wait(f"the restart of {NODED}")
+    migrations.wait(f"the restart of {NODED}", _AGAIN)
   _call("stop")
   started = _call("start")
   if started.returncode != 0:
