@@ -93,6 +93,13 @@ class TestConfiguration:
   def test_instances_have_two_disks(self) -> None:
     assert len(configuration.of(SITE)["disks"]) == 2
 
+  @pytest.mark.parametrize("backend", exclusions.BACKENDS)
+  def test_no_instance_without_disks_is_asked_for(self, backend: str) -> None:
+    """gnt-instance add ... --disk-template=diskless ... failed."""
+    made = configuration.of(Site(SITE.lab, backend, "/check"))
+    assert "diskless" not in made["enabled-disk-templates"]
+    assert "diskless" not in made["convert-disk-templates"]
+
   def test_all_but_what_is_off(self) -> None:
     site = Site(SITE.lab, "vm", "/check", frozenset({"os", "qa_os.TestOsList"}))
     assert configuration.of(site)["tests"] == {"default": True, "os": False}
