@@ -48,6 +48,7 @@ from . import (
   cgroupcheck,
   cpus,
   kernelcheck,
+  lvmcheck,
   storagecheck,
   versions,
 )
@@ -222,6 +223,7 @@ def _wishes(cpu_mask: str) -> Iterator[Check]:
   yield from kernelcheck.wishes()
   yield from cgroupcheck.wishes()
   yield from storagecheck.wishes()
+  yield from lvmcheck.wishes()
   yield Check("AppArmor", _apparmor_off)
   yield from livecheck.wishes()
   yield Check("cpu_mask", partial(_isolated_cpus, cpu_mask))
