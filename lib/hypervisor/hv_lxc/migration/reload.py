@@ -41,8 +41,14 @@ killed when its time is over.
 
 When systemd reloads, it looks at each process anew.  It does so when it is
 sent SIGHUP (systemd(1), for the system's and for users' managers alike).
-Who does not wait for that signal with signalfd(2), and so blocks it, is not
-sent it.
+
+The guest's own is sent it before any task runs: its services speak as soon as
+they do (seen 0.3 s before a later SIGHUP), and are not asked again in time.
+What they say while it reloads waits for it.  That signal can do no harm:
+process 1 dies of none that it does not expect (pid_namespaces(7)).  Users'
+managers come when all run, since only then /proc shows whether a process waits
+for the signal by a descriptor (signalfd(2)), and so blocks it; who does not
+is not sent it.
 
 """
 
@@ -62,10 +68,30 @@ from ..model import InitKind
 _log = logging.getLogger(__name__)
 
 
-def reload(host: Host, trees: Hierarchies, name: str, init: int) -> None:
-  """Has each systemd of a guest reload; if it cannot be done, that is noted.
+_REMEDY = (
+  "may kill services that have a watchdog; run 'systemctl daemon-reload' in it"
+)
 
-  It goes on when this returns.
+
+def tell_init(host: Host, trees: Hierarchies, name: str) -> None:
+  """Has process 1 reload, if it is systemd, as soon as it runs.
+
+  To be called while no task of the guest runs, so that it is process 1 that
+  is sent the signal.  If it cannot be done, that is noted.
+
+  """
+  init = cgroup.init_pid(host, trees, name)
+  try:
+    if init is not None and _is_systemd(host, init):
+      os.kill(init, signal.SIGHUP)
+  except OSError as err:
+    _log.warning("Instance %s: systemd %s (%s)", name, _REMEDY, err)
+
+
+def tell_others(host: Host, trees: Hierarchies, name: str, init: int) -> None:
+  """Has users' managers reload; if it cannot be done, that is noted.
+
+  They go on when this returns.
 
   @param init: the guest's process 1, as this node numbers it
 
@@ -73,17 +99,14 @@ def reload(host: Host, trees: Hierarchies, name: str, init: int) -> None:
   try:
     space = _pid_namespace(host, init)
     for pid in cgroup.processes(trees, name):
+      if pid == init or not _is_systemd(host, pid):
+        continue
       with contextlib.suppress(ProcessLookupError), _held(pid) as pidfd:
         if _pid_namespace(host, pid) == space and _waits(host, pid):
           signal.pidfd_send_signal(pidfd, signal.SIGHUP)
   except (OSError, LxcError) as err:
-    _log.warning(
-      "Instance %s: systemd in it was not told to reload, and may kill"
-      " services that have a watchdog; run 'systemctl daemon-reload' in it"
-      " (%s)",
-      name,
-      one_line(repr(err)),
-    )
+    told = one_line(repr(err))
+    _log.warning("Instance %s: users' systemd %s (%s)", name, _REMEDY, told)
 
 
 @contextlib.contextmanager
@@ -104,14 +127,18 @@ def _pid_namespace(host: Host, pid: int) -> str:
     return ""
 
 
-def _waits(host: Host, pid: int) -> bool:
-  """Whether it is a systemd that takes SIGHUP by a descriptor."""
+def _is_systemd(host: Host, pid: int) -> bool:
   try:
     program = (host.proc / f"{pid}/exe").readlink().name
   except OSError:
     return False
+  return kind_of(program) is InitKind.SYSTEMD
+
+
+def _waits(host: Host, pid: int) -> bool:
+  """Whether it is (still) a systemd that takes SIGHUP by a descriptor."""
   status = cgtree.read(f"{host.proc}/{pid}/status") or ""
-  return kind_of(program) is InitKind.SYSTEMD and _blocks_hangup(status)
+  return _is_systemd(host, pid) and _blocks_hangup(status)
 
 
 def _blocks_hangup(status: str) -> bool:

@@ -184,6 +184,7 @@ def _bring_up(
     for nic in _nics(noted):
       nic_links.configure(host, paths.nic_hook("up"), paths.nic_env(nic.index))
     pressure.arm_again(host, trees, request.name)
+    reload.tell_init(host, trees, request.name)
     clock.append(time.monotonic())
     before_release()
     clock.append(time.monotonic())
@@ -200,7 +201,7 @@ def _bring_up(
   init = cgroup.init_pid(host, trees, request.name)
   if init is not None:
     announce.announce(host, request.name, init)
-    reload.reload(host, trees, request.name, init)
+    reload.tell_others(host, trees, request.name, init)
   clock.append(time.monotonic())
   spent = [after - before for before, after in itertools.pairwise(clock)]
   return RestoreTimes(

@@ -69,12 +69,13 @@ def was_told(
     signal, "pidfd_send_signal", lambda _, number: sent.append(number)
   )
   host = SimpleNamespace(proc=proc)
-  reload.reload(host, SimpleNamespace(), "web", 7)  # type: ignore[arg-type]
+  trees = SimpleNamespace()
+  reload.tell_others(host, trees, "web", 7)  # type: ignore[arg-type]
   assert sent in ([], [signal.SIGHUP])
   return bool(sent)
 
 
-def test_journald_was_killed_three_minutes_after_a_migration(
+def test_a_users_systemd_is_told(
   tmp_path: Path,
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -109,6 +110,28 @@ def test_what_cannot_be_done_is_said_with_the_remedy(
 
   monkeypatch.setattr(cgroup, "processes", denied)
   host = SimpleNamespace(proc=tmp_path)
-  reload.reload(host, SimpleNamespace(), "web", 7)  # type: ignore[arg-type]
+  trees = SimpleNamespace()
+  reload.tell_others(host, trees, "web", 7)  # type: ignore[arg-type]
   assert "systemctl daemon-reload" in caplog.text
   assert "Permission denied" in caplog.text
+
+
+@pytest.mark.parametrize(
+  ("program", "told"),
+  [(SYSTEMD, True), ("/usr/sbin/init", False), ("", False)],
+)
+def test_journald_was_killed_three_minutes_after_a_migration(
+  tmp_path: Path,
+  monkeypatch: pytest.MonkeyPatch,
+  program: str,
+  told: bool,
+) -> None:
+  (tmp_path / "7").mkdir()
+  if program:
+    (tmp_path / "7/exe").symlink_to(program)
+  sent: list[tuple[int, int]] = []
+  monkeypatch.setattr(cgroup, "init_pid", lambda *_: 7)
+  monkeypatch.setattr(os, "kill", lambda *what: sent.append(what))
+  host = SimpleNamespace(proc=tmp_path)
+  reload.tell_init(host, SimpleNamespace(), "web")  # type: ignore[arg-type]
+  assert sent == ([(7, signal.SIGHUP)] if told else [])
