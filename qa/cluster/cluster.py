@@ -192,7 +192,7 @@ class Cluster:
 
   def watch(self) -> None:
     """Runs ganeti-watcher once, as cron does."""
-    self.master.run("ganeti-watcher", "--ignore-pause", timeout_s=120)
+    self.master.run("ganeti-watcher", "--ignore-pause")
 
 
 def together(*calls: Callable[[], Any]) -> list[Any]:
