@@ -58,10 +58,13 @@ def said(
   program = top / "bin/lvmconfig"
   program.parent.mkdir()
   program.touch(0o755)
-  host = SimpleNamespace(
-    run=lambda argv, **_: Result(tuple(argv), 0, output, "")
+  node = Node(
+    host=SimpleNamespace(  # type: ignore[arg-type]
+      run=lambda argv, **_: Result(tuple(argv), 0, output, "")
+    ),
+    search_path=str(program.parent),
+    root=top,
   )
-  node = Node(host=host, search_path=str(program.parent), root=top)  # type: ignore[arg-type]
   (check,) = lvmcheck.wishes()
   return str(check.examine(node) or "")
 
@@ -103,7 +106,11 @@ def test_a_list_that_is_not_there_is_no_list(tmp_path: Path) -> None:
 
 
 def test_a_node_without_lvm(tmp_path: Path) -> None:
-  node = Node(host=SimpleNamespace(), search_path=str(tmp_path), root=tmp_path)  # type: ignore[arg-type]
+  node = Node(
+    host=SimpleNamespace(),  # type: ignore[arg-type]
+    search_path=str(tmp_path),
+    root=tmp_path,
+  )
   (check,) = lvmcheck.wishes()
   assert check.examine(node) is None
 
