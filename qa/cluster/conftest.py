@@ -34,8 +34,9 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
-from cluster import leaks
+from cluster import leaks, packages
 from cluster.cluster import Cluster, Node, of_environment, together
+from cluster.packages import Packages
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -94,6 +95,19 @@ def cluster(
     complaints = leak_watch.complaints()
     complaints += [f"ran on two nodes at once: {n}" for n in watch.seen]
     assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture(scope="module")
+def built() -> Packages:
+  """Both releases of the package."""
+  return packages.build()
+
+
+@pytest.fixture
+def releases(cluster: Cluster, built: Packages) -> Iterator[Packages]:
+  """Both; before and afterwards all nodes have the present one."""
+  with built.in_turn(cluster):
+    yield built
 
 
 @pytest.fixture

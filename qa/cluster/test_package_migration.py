@@ -45,17 +45,6 @@ _MIB_PER_S = 8
 _RECORDS = "/var/lib/ganeti/lxc-migration"
 
 
-@pytest.fixture(scope="module")
-def built() -> Packages:
-  return packages.build()
-
-
-@pytest.fixture
-def releases(cluster: Cluster, built: Packages) -> Iterator[Packages]:
-  with built.in_turn(cluster):
-    yield built
-
-
 @pytest.fixture
 def slow(cluster: Cluster) -> Iterator[Cluster]:
   """The cluster, whose migrations take their time."""

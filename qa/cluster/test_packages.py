@@ -53,18 +53,6 @@ find / -xdev \( -path /proc -o -path /var/tmp -o -path /usr/src \) -prune -o \
 """
 
 
-@pytest.fixture(scope="module")
-def built() -> Packages:
-  return packages.build()
-
-
-@pytest.fixture
-def releases(cluster: Cluster, built: Packages) -> Iterator[Packages]:
-  """Both; before and afterwards all nodes have the present one."""
-  with built.in_turn(cluster):
-    yield built
-
-
 def _lab(name: str, *argv: str) -> str:
   done = subprocess.run(
     ["/usr/bin/python3", str(_LAB), "--name", name, *argv],

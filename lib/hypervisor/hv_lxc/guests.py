@@ -36,6 +36,7 @@ SIGKILL), sysvinit 0.5 s, OpenRC's init 4.4 s.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .model import InitKind
 
@@ -84,3 +85,16 @@ MANNERS = {
 def kind_of(program: str) -> InitKind:
   """The kind of init, by the file name of its program."""
   return _BY_PROGRAM.get(program, InitKind.OTHER)
+
+
+def kind_of_process(proc: Path, pid: int) -> InitKind:
+  """The kind of init that a process runs; OTHER if there is none (any more).
+
+  @param proc: where the node's processes are
+
+  """
+  try:
+    program = (proc / f"{pid}/exe").readlink().name
+  except OSError:
+    return InitKind.OTHER
+  return kind_of(program)

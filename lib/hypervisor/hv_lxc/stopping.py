@@ -53,10 +53,11 @@ from . import (
   record,
 )
 from .errors import Failed, Incomplete, Refused
-from .guests import MANNERS, Manners, kind_of
+from .guests import MANNERS, Manners, kind_of_process
 from .hierarchies import Hierarchies
 from .host import Host, forget_lock, locked, wait_until
 from .layout import InstancePaths
+from .model import InitKind
 from .nics import NicRecord
 from .partitions import Partitions
 from .record import Phase, Record
@@ -115,11 +116,10 @@ def _ask(host: Host, groups: Hierarchies, name: str) -> None:
 
 def _manners(host: Host, groups: Hierarchies, name: str) -> Manners:
   init = cgroup.init_pid(host, groups, name)
-  try:
-    program = (host.proc / str(init) / "exe").readlink().name
-  except OSError:
-    program = ""
-  return MANNERS[kind_of(program)]
+  kind = InitKind.OTHER
+  if init is not None:
+    kind = kind_of_process(host.proc, init)
+  return MANNERS[kind]
 
 
 def hard_stop(host: Host, storage: Partitions, name: str) -> None:

@@ -60,7 +60,7 @@ from collections.abc import Iterator
 
 from .. import cgroup, cgtree
 from ..errors import LxcError, one_line
-from ..guests import kind_of
+from ..guests import kind_of_process
 from ..hierarchies import Hierarchies
 from ..host import Host
 from ..model import InitKind
@@ -99,7 +99,7 @@ def tell_others(host: Host, trees: Hierarchies, name: str, init: int) -> None:
   try:
     space = _pid_namespace(host, init)
     for pid in cgroup.processes(trees, name):
-      if pid == init or not _is_systemd(host, pid):
+      if pid == init:
         continue
       with contextlib.suppress(ProcessLookupError), _held(pid) as pidfd:
         if _pid_namespace(host, pid) == space and _waits(host, pid):
@@ -128,15 +128,11 @@ def _pid_namespace(host: Host, pid: int) -> str:
 
 
 def _is_systemd(host: Host, pid: int) -> bool:
-  try:
-    program = (host.proc / f"{pid}/exe").readlink().name
-  except OSError:
-    return False
-  return kind_of(program) is InitKind.SYSTEMD
+  return kind_of_process(host.proc, pid) is InitKind.SYSTEMD
 
 
 def _waits(host: Host, pid: int) -> bool:
-  """Whether it is (still) a systemd that takes SIGHUP by a descriptor."""
+  """Whether it is a systemd that takes SIGHUP by a descriptor."""
   status = cgtree.read(f"{host.proc}/{pid}/status") or ""
   return _is_systemd(host, pid) and _blocks_hangup(status)
 

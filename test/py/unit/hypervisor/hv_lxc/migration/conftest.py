@@ -28,12 +28,14 @@
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
 
-"""What tests of the connection between two nodes share."""
+"""What tests of a node's part, and of the connection of two, share."""
 
 import pathlib
 from collections.abc import Iterator
 
 import pytest
+from ganeti.hypervisor.hv_lxc.host import Host
+from ganeti.hypervisor.hv_lxc.layout import Layout
 from unit.hypervisor.hv_lxc.migration.two_nodes import TwoNodes, new_certificate
 
 
@@ -56,3 +58,13 @@ def nodes(certificate: pathlib.Path) -> Iterator[TwoNodes]:
   """A source and a target on this machine's loopback."""
   with TwoNodes(certificate) as two:
     yield two
+
+
+@pytest.fixture
+def node(tmp_path: pathlib.Path) -> Host:
+  """One with directories of its own, and a boot."""
+  layout = Layout.below(*(str(tmp_path / n) for n in ("d", "r", "l", "c")))
+  boot = tmp_path / "proc/sys/kernel/random/boot_id"
+  boot.parent.mkdir(parents=True)
+  boot.write_text("boot-1\n")
+  return Host(layout=layout, proc=tmp_path / "proc")

@@ -39,7 +39,6 @@ import pytest
 from ganeti.hypervisor.hv_lxc import host as host_module
 from ganeti.hypervisor.hv_lxc.errors import Incomplete, Refused
 from ganeti.hypervisor.hv_lxc.host import Host
-from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration import reserve as reserves
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
@@ -61,15 +60,6 @@ JOURNAL = Journal(
   closed=("m0", "m1"),
   never_ran=("m1",),
 )
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> Host:
-  layout = Layout.below(*(str(tmp_path / n) for n in ("d", "r", "l", "c")))
-  boot = tmp_path / "proc/sys/kernel/random/boot_id"
-  boot.parent.mkdir(parents=True)
-  boot.write_text("boot-1\n")
-  return Host(layout=layout, proc=tmp_path / "proc")
 
 
 def write(node: Host, text: str, name: str = NAME) -> None:

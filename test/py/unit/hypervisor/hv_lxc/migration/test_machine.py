@@ -29,12 +29,10 @@
 """The executor: what it writes when, on real journals."""
 
 import dataclasses
-import pathlib
 
 import pytest
 from ganeti.hypervisor.hv_lxc.doctor import counters
 from ganeti.hypervisor.hv_lxc.host import Host
-from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration import machine as machines
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
@@ -87,15 +85,6 @@ class FakeActs:
   def lives(self, name: str) -> bool:
     assert name == NAME
     return self.is_live
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> Host:
-  layout = Layout.below(*(str(tmp_path / n) for n in ("d", "r", "l", "c")))
-  boot = tmp_path / "proc/sys/kernel/random/boot_id"
-  boot.parent.mkdir(parents=True)
-  boot.write_text("boot-1\n")
-  return Host(layout=layout, proc=tmp_path / "proc")
 
 
 @pytest.fixture

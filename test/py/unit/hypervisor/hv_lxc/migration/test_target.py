@@ -29,11 +29,8 @@
 
 """The target's process takes up what nobody works for any more."""
 
-import pathlib
-
 import pytest
 from ganeti.hypervisor.hv_lxc.host import Host
-from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import daemons, target
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration.channel import Channel, ConnectionLost
@@ -48,15 +45,6 @@ from ganeti.hypervisor.hv_lxc.migration.messages import (
 from ganeti.hypervisor.hv_lxc.migration.states import State
 
 NAME = "web1.example.com"
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> Host:
-  layout = Layout.below(*(str(tmp_path / n) for n in ("d", "r", "l", "c")))
-  boot = tmp_path / "proc/sys/kernel/random/boot_id"
-  boot.parent.mkdir(parents=True)
-  boot.write_text("boot-1\n")
-  return Host(layout=layout, proc=tmp_path / "proc")
 
 
 @pytest.fixture

@@ -30,11 +30,9 @@
 """Which migrations keep the node daemon from being stopped."""
 
 import os
-import pathlib
 
 import pytest
 from ganeti.hypervisor.hv_lxc.host import Host
-from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
 from ganeti.hypervisor.hv_lxc.migration.machine import role_in
@@ -54,15 +52,6 @@ GOING = (
   State.OWNER,
 )
 DECIDED = (State.IDLE, State.GONE, State.RESUMED, State.CLOSED, State.RELEASED)
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> Host:
-  layout = Layout.below(*(str(tmp_path / n) for n in ("d", "r", "l", "c")))
-  boot = tmp_path / "proc/sys/kernel/random/boot_id"
-  boot.parent.mkdir(parents=True)
-  boot.write_text("boot-1\n")
-  return Host(layout=layout, proc=tmp_path / "proc")
 
 
 def written(node: Host, state: State, *, ago: float) -> None:
