@@ -36,6 +36,7 @@ meantime must not matter.
 """
 
 import os
+import re
 from pathlib import Path
 
 from . import cgroup, hierarchies, limits, lxcconf, nics, packaged, seccomp
@@ -47,6 +48,10 @@ from .model import ContainerSpec, Limits
 from .request import StartRequest
 
 _SYS_ADMIN = "sys_admin"
+# In both files: "lxc.cgroup2.memory.max = 1048576", "write PATH 1048576".
+_MEMORY = re.compile(
+  r"[./]memory\.(?:limit_in_bytes|max)(?: =)? (\d+)$", re.MULTILINE
+)
 
 
 def write(
@@ -93,6 +98,20 @@ def keep_memory(host: Host, name: str, memory_mib: int) -> None:
     wanted = Limits(memory_mib=memory_mib)
     files = limits.memory_files(hierarchies.find(host), name, wanted)
     write_file(data, lxcconf.with_memory(text, files))
+
+
+def kept_memory(host: Host, name: str) -> int | None:
+  """The limit of memory that the guest's next boot will have.
+
+  @return: in bytes; None if the instance's files do not tell
+
+  """
+  paths = host.layout.instance(name)
+  for path in (paths.start_host_data, paths.config):
+    found = _MEMORY.findall(read_optional(path) or "")
+    if found:
+      return int(found[-1])
+  return None
 
 
 def _hold_line(groups: Hierarchies, name: str) -> str:

@@ -43,7 +43,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from . import balloon, cgroup, cgtree, cpus
+from . import balloon, cgroup, cgtree, cpus, lxcfiles
 from .errors import LxcError
 from .hierarchies import Hierarchies, Hierarchy
 from .host import Host, read_text
@@ -63,6 +63,7 @@ _NS_PER_S = 1_000_000_000
 class _Sources:
   """Where an instance's figures are read, and what "no limit" means."""
 
+  host: Host
   trees: Hierarchies
   memory: Hierarchy | None
   cpu: Hierarchy | None
@@ -128,7 +129,7 @@ def node_info(host: Host) -> dict[str, int | list[int]]:
   tree = trees.controller("memory")
   held = _held(tree, tree.parent) if tree else 0
   own = max(0, total - available - held)
-  free = max(0, min(available, total - own - _promised(trees, total)))
+  free = max(0, min(available, total - own - _promised(host, trees, total)))
   online = cpus.online(host)
   sockets, nodes = cpus.sockets_and_nodes(host, online)
   info: dict[str, int | list[int]] = {
@@ -187,8 +188,21 @@ def _attempt(name: str, get: Callable[[], int | None]) -> int | None:
 
 def _memory_mib(sources: _Sources, name: str) -> int | None:
   tree = sources.memory
-  limit = memory_limit(tree, tree.payload(name)) if tree else None
+  limit = _memory_limit(sources.host, tree, name) if tree else None
   return None if limit is None else limit // _MIB
+
+
+def _memory_limit(host: Host, tree: Hierarchy, name: str) -> int | None:
+  """The limit of an instance, also while it reboots.
+
+  LXC then makes its group anew and sets the limit a moment later.  "No
+  limit" would be all memory of the node to Ganeti, and a migration would
+  make what is free on the other node the instance's limit, for good
+  (_ExecMigration in ganeti.cmdlib.instance_migration).
+
+  """
+  limit = memory_limit(tree, tree.payload(name))
+  return lxcfiles.kept_memory(host, name) if limit is None else limit
 
 
 def _vcpus(sources: _Sources, name: str) -> int | None:
@@ -233,6 +247,7 @@ def _cpu_seconds(sources: _Sources, name: str) -> int | None:
 def _sources(host: Host, trees: Hierarchies) -> _Sources:
   total, _ = _node_memory(host, trees)
   return _Sources(
+    host=host,
     trees=trees,
     memory=trees.controller("memory"),
     cpu=trees.controller("cpu"),
@@ -299,7 +314,7 @@ def _held(tree: Hierarchy, group: str) -> int:
   return max(0, used)
 
 
-def _promised(trees: Hierarchies, total: int) -> int:
+def _promised(host: Host, trees: Hierarchies, total: int) -> int:
   """Bytes that the running instances may come to use.
 
   One without a limit of its own counts with what it holds now.
@@ -309,11 +324,13 @@ def _promised(trees: Hierarchies, total: int) -> int:
   if tree is None:
     return 0
   return sum(
-    _attempt(name, partial(_may_use, tree, tree.payload(name), total)) or 0
+    _attempt(name, partial(_may_use, host, tree, name, total)) or 0
     for name in cgroup.names(trees)
   )
 
 
-def _may_use(tree: Hierarchy, group: str, total: int) -> int:
-  limit = memory_limit(tree, group)
-  return _held(tree, group) if limit is None or limit >= total else limit
+def _may_use(host: Host, tree: Hierarchy, name: str, total: int) -> int:
+  limit = _memory_limit(host, tree, name)
+  if limit is None or limit >= total:
+    return _held(tree, tree.payload(name))
+  return limit

@@ -127,6 +127,45 @@ def test_rebooting_instance_has_no_groups(node: FakeGroups) -> None:
   assert one_usage(node).state is RunState.RUNNING
 
 
+def promise(node: FakeGroups, config: str, at_reboot: str = "") -> None:
+  paths = node.host.layout.instance(NAME)
+  write(paths.config, config)
+  write(paths.start_host_data, at_reboot)
+
+
+@pytest.mark.parametrize(
+  "key", ["cgroup.memory.limit_in_bytes", "cgroup2.memory.max"]
+)
+def test_guest_that_reboots_does_not_seem_to_have_all_memory(
+  node: FakeGroups, key: str
+) -> None:
+  """Ganeti would make that its limit (a migration that balloons it)."""
+  node.instance(payload=[5])
+  promise(node, f"lxc.uts.name = x\nlxc.{key} = {128 * MIB}\n")
+  assert one_usage(node).memory_mib == 128
+
+
+@pytest.mark.parametrize("file", ["memory.limit_in_bytes", "memory.max"])
+def test_limit_set_while_it_ran_counts_when_it_reboots(
+  node: FakeGroups, file: str
+) -> None:
+  node.instance(payload=[5])
+  swap = "memory.memsw.limit_in_bytes"
+  promise(
+    node,
+    f"lxc.cgroup2.memory.max = {128 * MIB}\n",
+    f"ptys 4\ntry /x/{file} {64 * MIB}\nwrite /x/{swap} {65 * MIB}\n"
+    f"write /x/{file} {64 * MIB}\n",
+  )
+  assert one_usage(node).memory_mib == 64
+
+
+def test_what_a_rebooting_guest_may_use_is_not_free(node: FakeGroups) -> None:
+  node.instance(payload=[5])
+  promise(node, f"lxc.cgroup2.memory.max = {4096 * MIB}\n")
+  assert info_of(node)["memory_free"] == AVAILABLE - 4096
+
+
 def test_figure_that_cannot_be_read_spoils_nothing(
   node: FakeGroups, caplog: pytest.LogCaptureFixture
 ) -> None:
