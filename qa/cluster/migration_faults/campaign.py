@@ -39,6 +39,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cluster import groups
 from cluster.cluster import Cluster, Instance, Node, wait_for
 from cluster.migration_faults import leftovers
 from cluster.migration_faults.acts import Killing, switch_argv
@@ -122,6 +123,7 @@ class Campaign:
     self._path = path
     self._address = self.instance.address
     self._owner = self.instance.node
+    self._limits = groups.limits(self.instance)
     self.oracle = Oracle(self.cluster, self.instance.name, self.disk)
     self.client = Client(self.cluster, self._address, PORT)
     wait_for(lambda: self.oracle.now.boots, "the guest's process")
@@ -166,6 +168,9 @@ class Campaign:
     if owner:
       self._owner = owner
       self._hear(fault, verdict, before)
+      limits = groups.limits(self.instance)
+      if limits != self._limits:
+        verdict.defects.append(f"{self._limits} became {limits}")
       left = leftovers.find(self.instance, owner, self.disk)
       verdict.defects += [f"left: {item}" for item in left]
     return verdict
