@@ -48,7 +48,7 @@ from .waiting import wait_until
 RunFn = Callable[[list[str]], Any]
 
 # Between a disk's name and the partition's number, so that udev rules (see
-# 11-ganeti-kpartx.rules) know these maps from others
+# 57-ganeti-kpartx.rules) know these maps from others
 DELIMITER = ".ganeti"
 
 _CONTROL = "/dev/mapper/control"

@@ -95,8 +95,10 @@ def _places(cluster: Cluster) -> Places:
 
 def _install_provider(node: Node, places: Places) -> None:
   volumes = shlex.quote(f"{places.shared}/.ext")
+  # Ganeti does not make the directory of its logs.
   lines = [
-    f"mkdir -p {places.provider}; cd {places.provider}; : >parameters.list"
+    "mkdir -p /var/log/ganeti/extstorage",
+    f"mkdir -p {places.provider}; cd {places.provider}; : >parameters.list",
   ]
   for name, script in _SCRIPTS.items():
     text = f"#!/bin/sh\nset -eu\nvolumes={volumes}\n"

@@ -164,6 +164,13 @@ _FILES = {
   "etc/initramfs-tools/conf.d/lab.conf": "MODULES=list\nCOMPRESS=zstd\n",
   # The driver has no use for LXC's own bridge, which takes seconds to make.
   "etc/default/lxc-net": 'USE_LXC_BRIDGE="false"\n',
+  # Guests' disks are none of the node's business: ganeti-lxc-doctor.
+  "etc/lvm/lvmlocal.conf": """\
+devices {
+  global_filter = [ "r|^/dev/loop|", "r|^/dev/drbd|",
+                    "r|^/dev/mapper/.*[.]ganeti[0-9]+$|" ]
+}
+""",
   "etc/nfs.conf.d/lab.conf": "[nfsd]\nvers3=n\nthreads=4\n",
   # Nothing but the console log could show what happens before sshd runs.
   "etc/systemd/system.conf.d/lab.conf": "[Manager]\nShowStatus=error\n",

@@ -60,6 +60,7 @@ The stories: what happens to a container:
   cgroupcheck.py   Whether the control groups of a node can hold instances
   storagecheck.py  Whether disks can be mapped, mounted and enlarged on a node
   lvmcheck.py      Whether LVM keeps away from what is on guests' disks
+  udevcheck.py     Whether udev keeps away from what is on guests' disks
   node.py          A node under examination, and one question to it
   blockers.py      What stands in the way of moving a running guest
   doctor/          What an administrator asks of a node and of a guest

@@ -33,7 +33,8 @@ A guest is free to make volume groups on its disks, with any name and any
 UUID.  LVM on the node looks for physical volumes on every block device that
 its filters (lvm.conf(5)) let pass: loop devices, DRBD, partition maps.  It
 then shows the guest's volume group beside its own, and with two of one name
-it refuses to work on either.
+it refuses to work on either: an error on a node that has logical volumes,
+and a wish on one that has none yet.
 
 """
 
@@ -54,9 +55,21 @@ _FILTER = (
 )
 
 
+def checks() -> Iterator[Check]:
+  """What a node with volumes of its own cannot do without."""
+  yield Check("LVM", _filter_of_volumes)
+
+
 def wishes() -> Iterator[Check]:
   """What an administrator sets."""
   yield Check("LVM", _filter)
+
+
+def _filter_of_volumes(node: Node) -> Problem | None:
+  """A logical volume's uuid in device-mapper begins with "LVM-"."""
+  uuids = (node.host.sys / "block").glob("dm-*/dm/uuid")
+  has_volumes = any(node.read(path).startswith("LVM-") for path in uuids)
+  return _filter(node) if has_volumes else None
 
 
 def _filter(node: Node) -> Problem | None:

@@ -50,6 +50,7 @@ from . import (
   kernelcheck,
   lvmcheck,
   storagecheck,
+  udevcheck,
   versions,
 )
 from .command import SEARCH_PATH
@@ -214,6 +215,7 @@ def _checks() -> Iterator[Check]:
   yield from kernelcheck.checks()
   yield from cgroupcheck.checks()
   yield from storagecheck.checks()
+  yield from lvmcheck.checks()
   yield Check("apparmor_parser", _apparmor_parser)
   yield Check("AppArmor profiles", _apparmor_file)
   yield Check("AppArmor", _apparmor_loaded, privileged=True)
@@ -224,6 +226,7 @@ def _wishes(cpu_mask: str) -> Iterator[Check]:
   yield from cgroupcheck.wishes()
   yield from storagecheck.wishes()
   yield from lvmcheck.wishes()
+  yield from udevcheck.wishes()
   yield Check("AppArmor", _apparmor_off)
   yield from livecheck.wishes()
   yield Check("cpu_mask", partial(_isolated_cpus, cpu_mask))

@@ -242,7 +242,7 @@ def test_install_adds_udev_rules(
   make: Make, share: pathlib.Path, work: pathlib.Path
 ) -> None:
   make("install")
-  name = "11-ganeti-kpartx.rules"
+  name = "57-ganeti-kpartx.rules"
   assert [p.name for p in (work / "rules.d").iterdir()] == [name]
   make("uninstall")
   assert list((work / "rules.d").iterdir()) == []

@@ -29,13 +29,14 @@
 
 """Whether LVM on a node looks into guests' disks."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ganeti.hypervisor.hv_lxc import lvmcheck
 from ganeti.hypervisor.hv_lxc.command import Result
-from ganeti.hypervisor.hv_lxc.node import Node
+from ganeti.hypervisor.hv_lxc.node import Check, Node
 
 EVERYTHING = '["a|.*|"]'
 NO_GUESTS = (
@@ -48,6 +49,7 @@ def said(
   global_filter: str = EVERYTHING,
   plain_filter: str = EVERYTHING,
   devices_file: str = "0",
+  asked: Callable[[], Iterator[Check]] = lvmcheck.wishes,
 ) -> str:
   """What is advised on a node with LVM so configured; "" for nothing."""
   output = (
@@ -60,12 +62,13 @@ def said(
   program.touch(0o755)
   node = Node(
     host=SimpleNamespace(  # type: ignore[arg-type]
-      run=lambda argv, **_: Result(tuple(argv), 0, output, "")
+      run=lambda argv, **_: Result(tuple(argv), 0, output, ""),
+      sys=top / "sys",
     ),
     search_path=str(program.parent),
     root=top,
   )
-  (check,) = lvmcheck.wishes()
+  (check,) = asked()
   return str(check.examine(node) or "")
 
 
@@ -74,6 +77,19 @@ def test_debians_default_lets_lvm_look_into_guests(tmp_path: Path) -> None:
   for path in ("/dev/loop0", "/dev/drbd0", "/dev/mapper/disk.ganeti1"):
     assert path in advice
   assert "set global_filter = [" in advice
+
+
+@pytest.mark.parametrize(
+  ("uuid", "is_error"),
+  [("LVM-eRyM0yQ1", True), ("part1-loop", False), ("", False)],
+)
+def test_verify_complains_where_a_node_has_volumes_of_its_own(
+  tmp_path: Path, uuid: str, is_error: bool
+) -> None:
+  if uuid:
+    (tmp_path / "sys/block/dm-0/dm").mkdir(parents=True)
+    (tmp_path / "sys/block/dm-0/dm/uuid").write_text(f"{uuid}\n")
+  assert bool(said(tmp_path, asked=lvmcheck.checks)) is is_error
 
 
 def test_what_is_advised_is_enough(tmp_path: Path) -> None:
