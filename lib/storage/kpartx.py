@@ -51,8 +51,8 @@ device carries a random tag from that record, so that a number which somebody
 else uses by now is never touched.
 
 Keeping the host's udev, LVM and md away from a guest's disk: the kernel is not
-asked to scan it; 57-ganeti-kpartx.rules tells udev to leave it alone; for LVM set
-C{global_filter} in lvm.conf (ganeti-lxc-doctor says how).
+asked to scan it; 57-ganeti-kpartx.rules tells udev to leave it alone; for LVM
+set C{global_filter} in lvm.conf (ganeti-lxc-doctor says how).
 
 """
 

@@ -36,20 +36,19 @@ Every act can be repeated, also after it was interrupted anywhere.
 import contextlib
 import logging
 import os
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import cgroup, freezer, hierarchies, record, stopping
 from ..errors import Failed, Incomplete, LxcError, Refused
-from ..host import Host, forget_lock, locked, read_optional, wait_until
+from ..host import Host, forget_lock, locked, wait_until
 from ..partitions import Partitions
 from ..record import Phase
 from . import (
+  criu_processes,
   daemons,
   dump,
-  held,
   intake,
   journal,
   peer,
@@ -77,9 +76,6 @@ _log = logging.getLogger(__name__)
 _CRIU_END_S = 30.0
 # After the decision a restore that fails can only be tried again.
 _ATTEMPTS = 3
-_AT_DUMP = "CRTOOLS_SCRIPT_ACTION=post-dump"
-# CRIU and what LXC starts it with, as /proc/PID/comm has them.
-_CRIU_NAMES = frozenset({"criu", "lxc-checkpoint"})
 
 _MESSAGES: dict[Act, Message] = {
   Act.SEND_READY: Ready(),
@@ -182,11 +178,11 @@ class NodeActs:
 
   def _stop_worker(self) -> None:
     journal.kill_worker(self.host, self.name)
-    end_criu(self.host, self.name)
+    criu_processes.end(self.host, self.name)
 
   def _freeze(self) -> None:
     freezer.order(hierarchies.find(self.host), self.name)
-    if not is_held(self.host, self.name):
+    if not criu_processes.is_held(self.host, self.name):
       # CRIU has let the guest go: the images are not what it is now.
       raise Failed(
         f"Instance {self.name} was not held until its images had arrived",
@@ -224,8 +220,10 @@ class NodeActs:
 
   def _finish(self) -> None:
     """Completes a restore whose process was killed after the decision."""
-    if not wait_until(lambda: not _criu(self.host, self.name), _CRIU_END_S):
-      end_criu(self.host, self.name)
+    if not wait_until(
+      lambda: not criu_processes.working(self.host, self.name), _CRIU_END_S
+    ):
+      criu_processes.end(self.host, self.name)
     dump.resume(self.host, self.name)
     paths = self.host.layout.instance(self.name)
     noted = record.load_or_none(self.host, paths)
@@ -340,58 +338,3 @@ def flush(source: Path) -> None:
     os.fsync(fd)
   finally:
     os.close(fd)
-
-
-def end_criu(host: Host, name: str) -> None:
-  """Kills what CRIU still does for a migration, and waits for its end.
-
-  @raise Incomplete: it does not end
-
-  """
-
-  def gone() -> bool:
-    found = _criu(host, name)
-    for pid in found:
-      with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    return not found
-
-  if not wait_until(gone, _CRIU_END_S):
-    raise Incomplete(
-      f"CRIU still works on instance {name} and cannot be killed",
-      evidence=f"processes {_criu(host, name)}",
-      remedy="repeat this",
-    )
-
-
-def is_held(host: Host, name: str) -> bool:
-  """Whether CRIU's action script holds a guest at the end of a dump."""
-  script = str(held.script_path(host.layout.migration(name)))
-  for entry in host.proc.iterdir():
-    if not entry.name.isdigit():
-      continue
-    if script not in (read_optional(entry / "cmdline") or "").split("\0"):
-      continue
-    if _AT_DUMP in (read_optional(entry / "environ") or "").split("\0"):
-      return True
-  return False
-
-
-def _criu(host: Host, name: str) -> list[int]:
-  """The processes of CRIU that have a directory of this migration."""
-  images = str(host.layout.migration(name).images)
-  # What restored a guest becomes its monitor.
-  monitors = cgroup.monitor_pids(hierarchies.find(host), name)
-  found = []
-  for entry in host.proc.iterdir():
-    if not entry.name.isdigit():
-      continue
-    command = (read_optional(entry / "comm") or "").strip()
-    if command not in _CRIU_NAMES:
-      continue
-    words = (read_optional(entry / "cmdline") or "").split("\0")
-    if int(entry.name) in monitors:
-      continue
-    if any(word == images or word.startswith(images + "/") for word in words):
-      found.append(int(entry.name))
-  return found

@@ -65,11 +65,13 @@ from ..record import Phase, Record
 from . import (
   announce,
   criu,
+  criu_processes,
   delegation,
   enforce,
   group_tree,
   held,
   instance_files,
+  orphaned,
   pressure,
   reload,
 )
@@ -257,13 +259,21 @@ def _run(
     held.script(work),
     paths.log_file,
   )
+
+  def end_criu() -> None:
+    criu_processes.end(host, request.name)
+
+  def released() -> None:
+    restored()
+    watched.begin(cgroup.init_pid(host, trees, request.name))
+
   stages: dict[str, Callable[[], None]] = {
     group_tree.STAGE: lambda: group_tree.rebuild(
       trees, request.name, work.images
     ),
-    _POST_RESTORE: restored,
+    _POST_RESTORE: released,
   }
-  with delegation.kept(host):
+  with delegation.kept(host), orphaned.watch(end_criu) as watched:
     story = held.run(host, argv, work, stages, timeout_s=timeout_s)
   _keep_log(work)
   running = cgroup.init_pid(host, trees, request.name) is not None

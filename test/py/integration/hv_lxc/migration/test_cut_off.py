@@ -133,6 +133,21 @@ def test_criu_killed_while_the_restore_is_held(guest: Moving) -> None:
   assert guest.counts_on()
 
 
+def test_migration_does_not_hang_when_init_is_killed_as_it_is_let_go(
+  guest: Moving,
+) -> None:
+  guest.start()
+  guest.dump()
+
+  def kill_init() -> None:
+    os.kill(guest.init, signal.SIGKILL)
+
+  with pytest.raises(LxcError, match="could not be restored"):
+    guest.restore(before_release=kill_init)
+  assert criu_processes(guest) == []
+  assert guest.leftovers() == []
+
+
 def test_worker_killed_while_the_dump_is_held(guest: Moving) -> None:
   """CRIU learns it from the FIFO and has the guest run on by itself."""
   guest.start()

@@ -37,7 +37,12 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from ganeti.hypervisor.hv_lxc.migration import acts, progress, source, task
+from ganeti.hypervisor.hv_lxc.migration import (
+  criu_processes,
+  progress,
+  source,
+  task,
+)
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration.channel import Channel, ConnectionLost
 from ganeti.hypervisor.hv_lxc.migration.intake import Intake
@@ -149,7 +154,7 @@ class Source:
     self.sizes = [4 * MIB, MIB, MIB // 2]
     self.status = 0
     node.dumping = self._play
-    monkeypatch.setattr(acts, "is_held", lambda *_: True)
+    monkeypatch.setattr(criu_processes, "is_held", lambda *_: True)
     monkeypatch.setattr(
       "ganeti.hypervisor.hv_lxc.mounts._number",
       lambda device: abs(hash(str(device))),

@@ -36,7 +36,8 @@ from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import daemons, listing, task
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
-from ganeti.hypervisor.hv_lxc.migration.acts import NodeActs, is_held
+from ganeti.hypervisor.hv_lxc.migration.acts import NodeActs
+from ganeti.hypervisor.hv_lxc.migration.criu_processes import is_held
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
 from ganeti.hypervisor.hv_lxc.migration.messages import Message
 from ganeti.hypervisor.hv_lxc.migration.states import Act, Event, State

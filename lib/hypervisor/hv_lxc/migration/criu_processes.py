@@ -1,0 +1,99 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""CRIU's processes that work for a migration, found and ended."""
+
+import contextlib
+import os
+import signal
+
+from .. import cgroup, hierarchies
+from ..errors import Incomplete
+from ..host import Host, read_optional, wait_until
+from . import held
+
+_CRIU_END_S = 30.0
+_AT_DUMP = "CRTOOLS_SCRIPT_ACTION=post-dump"
+# CRIU and what LXC starts it with, as /proc/PID/comm has them.
+_NAMES = frozenset({"criu", "lxc-checkpoint"})
+
+
+def end(host: Host, name: str) -> None:
+  """Kills what CRIU still does for a migration, and waits for its end.
+
+  @raise Incomplete: it does not end
+
+  """
+
+  def gone() -> bool:
+    found = working(host, name)
+    for pid in found:
+      with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return not found
+
+  if not wait_until(gone, _CRIU_END_S):
+    raise Incomplete(
+      f"CRIU still works on instance {name} and cannot be killed",
+      evidence=f"processes {working(host, name)}",
+      remedy="repeat this",
+    )
+
+
+def is_held(host: Host, name: str) -> bool:
+  """Whether CRIU's action script holds a guest at the end of a dump."""
+  script = str(held.script_path(host.layout.migration(name)))
+  for entry in host.proc.iterdir():
+    if not entry.name.isdigit():
+      continue
+    if script not in (read_optional(entry / "cmdline") or "").split("\0"):
+      continue
+    if _AT_DUMP in (read_optional(entry / "environ") or "").split("\0"):
+      return True
+  return False
+
+
+def working(host: Host, name: str) -> list[int]:
+  """The processes of CRIU that have a directory of this migration."""
+  images = str(host.layout.migration(name).images)
+  # What restored a guest becomes its monitor.
+  monitors = cgroup.monitor_pids(hierarchies.find(host), name)
+  found = []
+  for entry in host.proc.iterdir():
+    if not entry.name.isdigit():
+      continue
+    command = (read_optional(entry / "comm") or "").strip()
+    if command not in _NAMES:
+      continue
+    words = (read_optional(entry / "cmdline") or "").split("\0")
+    if int(entry.name) in monitors:
+      continue
+    if any(word == images or word.startswith(images + "/") for word in words):
+      found.append(int(entry.name))
+  return found
