@@ -33,6 +33,8 @@ from collections.abc import Iterator
 import pytest
 from cluster.cluster import BUSYBOX_MIB, Cluster, wait_for
 
+# 128 MiB lie before the root.
+_CLOUD_MIB = BUSYBOX_MIB + 128
 _XFS_MIB = 400
 # constants.X509_CERT_CN
 _CERTIFICATE_NAME = "ganeti.example.com"
@@ -149,6 +151,21 @@ def test_clones_run_side_by_side(
     assert instance.inside("cat /root/name").strip() == instance.name
   one.gnt("shutdown")
   assert other.inside("cat /root/name").strip() == other.name
+
+
+def test_cloud_image_whose_root_is_the_last_on_the_disk(
+  cluster: Cluster,
+) -> None:
+  """As Debian's: GPT, the root behind BIOS boot and the EFI system."""
+  instance = cluster.add(
+    disks=(f"size={_CLOUD_MIB}M",), os_params="layout=cloud,fstab=vm"
+  )
+  mounts = instance.inside("cat /proc/mounts").splitlines()
+  (root,) = [line.split()[0] for line in mounts if " / ext4 " in line]
+  assert root.endswith("p1")
+  instance.inside("echo kept >/root/mark; sync")
+  instance.gnt("failover", "-f")
+  assert instance.inside("cat /root/mark").strip() == "kept"
 
 
 def test_grow_a_disk_that_was_handed_over(cluster: Cluster) -> None:

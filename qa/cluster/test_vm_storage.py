@@ -129,8 +129,13 @@ def _both(cluster: Cluster) -> str:
   return ":".join(node.host_name for node in cluster.nodes[:2])
 
 
-def _add(cluster: Cluster, template: str) -> Instance:
-  size = f"size={BUSYBOX_MIB}M"
+def _add(
+  cluster: Cluster,
+  template: str,
+  size_mib: int = BUSYBOX_MIB,
+  os_params: str = "",
+) -> Instance:
+  size = f"size={size_mib}M"
   more: tuple[str, ...] = ()
   if template == "ext":
     # Its volumes are there.
@@ -138,7 +143,9 @@ def _add(cluster: Cluster, template: str) -> Instance:
     size += f",provider={_PROVIDER}"
   if template == "drbd":
     more = ("-n", _both(cluster))
-  instance = cluster.add(template=template, disks=(size,), more=more)
+  instance = cluster.add(
+    template=template, disks=(size,), os_params=os_params, more=more
+  )
   if template == "drbd":
     _synced(instance)
   instance.inside("echo kept >/root/mark; sync")
@@ -194,6 +201,19 @@ def test_the_whole_life_of_a_disk(cluster: Cluster, template: str) -> None:
   _is_kept(instance)
   assert _size_mib(instance) > before + 40
   instance.gnt("remove", "-f")
+
+
+@pytest.mark.parametrize("template", ["plain", "drbd"])
+def test_a_cloud_image_on_a_block_device(
+  cluster: Cluster, template: str
+) -> None:
+  """GPT, the root behind BIOS boot and the EFI system; it can grow."""
+  instance = _add(cluster, template, BUSYBOX_MIB + 128, "layout=cloud")
+  before = _size_mib(instance)
+  cluster.gnt("instance", "grow-disk", instance.name, "0", "96M")
+  assert _size_mib(instance) > before + 70
+  instance.gnt("reboot", "--type=hard")
+  _is_kept(instance)
 
 
 def test_from_plain_to_drbd_and_back(cluster: Cluster) -> None:

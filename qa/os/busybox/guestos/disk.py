@@ -47,11 +47,24 @@ _MIB = 1 << 20
 _SCRATCH = "/var/tmp"
 #: GPT keeps a copy of itself in the disk's last sectors
 _GPT_TAIL = _MIB
+_GPT = "label: gpt\nlabel-id: 6A6E7469-0000-4C58-8C00-0000000000FF\n"
+#: As in Debian's genericcloud images: the root is the first partition of the
+#: table and the last on the disk, behind BIOS boot and the EFI system's
+_CLOUD_ROOT = 128 * _MIB
+_EFI_SYSTEM = 4 * _MIB
 _SFDISK_HEADS = {
   "partitioned": "label: dos\nlabel-id: 0x6a6e7469\n",
-  "gpt": "label: gpt\nlabel-id: 6A6E7469-0000-4C58-8C00-0000000000FF\n",
+  "gpt": _GPT,
+  "cloud": f"""{_GPT}
+14: start=1MiB, size=3MiB, type=21686148-6449-6E6F-744E-656564454649
+15: start=4MiB, size=124MiB, type=U
+1: """,
 }
-_TYPES = {"partitioned": "83", "gpt": "L"}
+_TYPES = {
+  "partitioned": "83",
+  "gpt": "L",
+  "cloud": "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+}
 
 
 class DiskError(Exception):
@@ -149,8 +162,9 @@ def partition(disk: pathlib.Path, layout: str) -> Area:
   size = size_of(disk)
   if layout == "bare":
     return Area(disk, 0, size)
-  tail = _GPT_TAIL if layout == "gpt" else 0
-  length = (size - _MIB - tail) // _MIB * _MIB
+  start = _CLOUD_ROOT if layout == "cloud" else _MIB
+  tail = 0 if layout == "partitioned" else _GPT_TAIL
+  length = (size - start - tail) // _MIB * _MIB
   if length <= 0:
     raise DiskError(f"{disk} has {size} bytes, too few for a partition")
   run(
@@ -165,9 +179,10 @@ def partition(disk: pathlib.Path, layout: str) -> Area:
       str(disk),
     ],
     _SFDISK_HEADS[layout]
-    + f"start=1MiB, size={length // 1024}KiB, type={_TYPES[layout]}\n",
+    + f"start={start // _MIB}MiB, size={length // 1024}KiB,"
+    f" type={_TYPES[layout]}\n",
   )
-  return Area(disk, _MIB, length)
+  return Area(disk, start, length)
 
 
 def _data_extents(source: int) -> Iterator[tuple[int, int]]:
@@ -314,15 +329,15 @@ def make_data(disk: pathlib.Path, number: int) -> None:
 def root_area(disk: pathlib.Path) -> Area:
   """Where L{partition} put the root file system of an existing disk.
 
-  Only the two places this module uses are looked at; the guest's partition
+  Only the places this module uses are looked at; the guest's partition
   table is not read.
 
-  @raise DiskError: there is no ext4 file system at either
+  @raise DiskError: there is no ext4 file system at any
 
   """
   size = size_of(disk)
   with disk.open("rb") as handle:
-    for offset in (_MIB, 0):
+    for offset in (_CLOUD_ROOT, _MIB, 0):
       handle.seek(offset + 0x438)
       if handle.read(2) == b"\x53\xef":
         return Area(disk, offset, size - offset)

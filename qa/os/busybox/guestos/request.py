@@ -36,7 +36,7 @@ from typing import Self
 CACHE = pathlib.Path("/var/cache/ganeti-lxc-lab/guests")
 
 _COMMON: dict[str, tuple[str, ...]] = {
-  "layout": ("partitioned", "gpt", "bare"),
+  "layout": ("partitioned", "gpt", "cloud", "bare"),
   "fs": ("ext4", "xfs", "btrfs"),
   "fstab": ("plain", "vm"),
   "data": ("empty", "ext4"),
