@@ -46,7 +46,8 @@ import suite
 from cluster import site as sites
 from cluster.nodes import DOMAIN, TIMEOUT_S, CommandError, Done, Node
 from cluster.site import Site
-from ganeti_lab import command
+from ganeti_lab import command, criu
+from ganeti_lab import lab as whole_lab
 
 __all__ = ["DOMAIN", "TIMEOUT_S", "CommandError", "Done", "Node"]
 
@@ -57,6 +58,9 @@ DEBIAN_GUESTS = ("bookworm", "trixie", "sysvinit", "openrc")
 # Below it are the instances' directories, also for lxc-* commands.
 LXCPATH = "/var/lib/ganeti/lxc"
 CONSOLE_LOGS = "/run/ganeti/lxc"
+_NO_CRIU = (
+  "needs a CRIU that works on the nodes' kernel (options: lxc-live-migration)"
+)
 
 
 def wait_for(
@@ -343,6 +347,16 @@ class Instance:
       codec_errors="replace",
       timeout=20,
     )
+
+
+def why_nothing_moves() -> str:
+  """Why guests cannot be migrated live on that cluster; "" if they can."""
+  path = os.environ.get("GANETI_LXC_QA")
+  if path:
+    moves_live = sites.load(pathlib.Path(path)).moves_live
+    return "" if moves_live else _NO_CRIU
+  record = whole_lab.existing(os.environ["GANETI_LAB"])
+  return criu.reason_against(record.release, record.backend)
 
 
 def of_environment() -> Cluster:

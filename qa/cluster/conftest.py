@@ -35,7 +35,13 @@ from typing import Any
 
 import pytest
 from cluster import leaks, packages
-from cluster.cluster import Cluster, Node, of_environment, together
+from cluster.cluster import (
+  Cluster,
+  Node,
+  of_environment,
+  together,
+  why_nothing_moves,
+)
 from cluster.packages import Packages
 
 _FAILED = pytest.StashKey[bool]()
@@ -51,6 +57,14 @@ def pytest_runtest_makereport(
   report = outcome.get_result()
   if report.when == "call":
     item.stash[_FAILED] = report.failed
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+  """Leaves out what moves a running guest where that cannot be done."""
+  if item.get_closest_marker("criu"):
+    reason = why_nothing_moves()
+    if reason:
+      pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,8 @@ _DEFAULT_STORAGE = {
   "default-shared-file-storage-dir": "/srv/ganeti/shared-file-storage",
 }
 _OPTIONS = {
-  "lxc-kernel-tests", "ssh-enter", "ssh-options", "ssh-user",
+  "lxc-kernel-tests", "lxc-live-migration",
+  "ssh-enter", "ssh-options", "ssh-user",
 }  # fmt: skip
 _NODES = 2
 
@@ -92,6 +93,7 @@ class Site:
   @ivar link: the bridge of a NIC for which none was named
   @ivar own_kernels: whether the nodes have a kernel with all of Debian's
     parts: LVM, DRBD and the rights that containers' host needs
+  @ivar moves_live: whether the nodes' CRIU works on their kernel
   @ivar wanted: test -> whether to run it; "default" is for all the others
 
   """
@@ -104,6 +106,7 @@ class Site:
   link: str = "br0"
   access: Access = Access()
   own_kernels: bool = False
+  moves_live: bool = True
   wanted: tuple[tuple[str, bool], ...] = ()
 
   def host(self, name: str) -> Host:
@@ -161,6 +164,7 @@ def parse(text: str, path: str) -> Site:
       options=options.strings("ssh-options", ()),
     ),
     own_kernels=options.value("lxc-kernel-tests", bool, False),  # noqa: FBT003
+    moves_live=options.value("lxc-live-migration", bool, True),  # noqa: FBT003
     wanted=_wanted(path, reader.value("tests", dict, {})),
   )
 

@@ -46,6 +46,7 @@ COUNT = 4
 _SEED = 1
 
 
+@pytest.mark.criu
 @pytest.mark.lab("looks at the nodes from the machine that they run on")
 @pytest.mark.timeout(600)
 def test_a_migration_survives_whatever_happens(cluster: Cluster) -> None:

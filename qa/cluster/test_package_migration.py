@@ -39,6 +39,8 @@ from cluster.cluster import Cluster, Instance, Node, wait_for
 from cluster.packages import NEXT, Packages
 from cluster.verify import problems
 
+pytestmark = pytest.mark.criu
+
 # So much memory at so many MiB/s takes longer than dpkg does.
 _MIB = 160
 _MIB_PER_S = 8

@@ -33,7 +33,8 @@ from cluster import groups
 from cluster.cluster import Cluster, Instance, wait_for
 from cluster.stream import Stream
 
-pytestmark = pytest.mark.vm  # processes of other users, cgroup v2, AppArmor
+# Processes of other users, cgroup v2, AppArmor.
+pytestmark = [pytest.mark.vm, pytest.mark.criu]
 
 _PORT = 7000
 # With what every Debian has: a daemon of another user, started by systemd,

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import cgroup, keys, network, plan
+from . import cgroup, criu, keys, network, plan
 from . import lab as whole_lab
 from .errors import LabError
 from .state import State
@@ -88,6 +88,9 @@ def lab(name: str) -> dict[str, Any]:
         "StrictHostKeyChecking=yes",
       ],
       "lxc-kernel-tests": record.backend == "vm",
+      "lxc-live-migration": not criu.reason_against(
+        record.release, record.backend
+      ),
     },
     "tests": {"default": True},
   }

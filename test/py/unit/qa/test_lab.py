@@ -42,6 +42,7 @@ from ganeti_lab import (
   cli,
   cluster,
   command,
+  criu,
   image,
   install,
   keys,
@@ -88,6 +89,23 @@ class TestImage:
   def test_unknown_release(self) -> None:
     with pytest.raises(LabError, match="trixie, bookworm"):
       image.ensure("woody", progress.Progress(StringIO()))
+
+
+class TestCriu:
+  @pytest.mark.parametrize(
+    ("release", "backend", "works"),
+    [
+      ("trixie", "namespace", True),
+      ("trixie", "vm", True),
+      ("bookworm", "namespace", False),
+      ("bookworm", "vm", True),
+    ],
+  )
+  def test_where_guests_move(
+    self, release: str, backend: str, *, works: bool
+  ) -> None:
+    reason = criu.reason_against(release, backend)
+    assert (reason == "") == works
 
 
 class TestInstall:

@@ -68,6 +68,7 @@ class TestFile:
     assert found.access == site.Access("root", (), ())
     assert found.templates == ("sharedfile", "file")
     assert not found.own_kernels
+    assert found.moves_live
 
   def test_what_ganetis_suite_alone_understands_is_borne(self) -> None:
     parsed(
