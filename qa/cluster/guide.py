@@ -38,6 +38,7 @@ about it:
   .. run: every node
   .. run: source                 on every node, where the driver's source is
   .. run: terminal               on a terminal, left by Ctrl-a q
+  .. run: live                   refused where the nodes' CRIU does not work
   .. run: any status             what it exits with depends on the node
   .. run: vm, WHY                needs a kernel that the lab does not have
   .. run: elsewhere, WHY         needs what no lab has; other tests do it
@@ -61,6 +62,7 @@ _PLACES = {
   "any status",
   "elsewhere",
   "every node",
+  "live",
   "node2.example.com",
   "source",
   "terminal",

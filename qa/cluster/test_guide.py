@@ -36,7 +36,13 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 from cluster import guide
-from cluster.cluster import Cluster, CommandError, Instance, Node
+from cluster.cluster import (
+  Cluster,
+  CommandError,
+  Instance,
+  Node,
+  why_nothing_moves,
+)
 from cluster.guide import Block
 from cluster.test_disks import transfers
 
@@ -100,8 +106,18 @@ def _on_terminal(block: Block, names: Names, cluster: Cluster) -> None:
   assert console.exitstatus == 0, block
 
 
+def _expect_refusal(block: Block, names: Names, cluster: Cluster) -> None:
+  script = _here(block.script, names)
+  done = cluster.master.try_run("bash", "-euc", script, timeout_s=_TIMEOUT_S)
+  said = " ".join(done.output.split())
+  assert "This node cannot move running guests" in said, f"{block}: {said}"
+  assert done.status != 0, block
+
+
 def _perform(block: Block, names: Names, cluster: Cluster) -> None:
-  if block.place == "terminal":
+  if block.place == "live" and why_nothing_moves():
+    _expect_refusal(block, names, cluster)
+  elif block.place == "terminal":
     _on_terminal(block, names, cluster)
   elif block.place in ("source", "every node"):
     for node in cluster.nodes:

@@ -131,20 +131,6 @@ def test_a_hidden_command_is_told_by_verify(cluster: Cluster) -> None:
   assert not any(cluster.master.host_name in p for p in found)
 
 
-def test_plain_migrate_says_that_it_is_not_there(cluster: Cluster) -> None:
-  instance = cluster.add()
-  home = instance.node
-  init = instance.init_pid()
-  said = instance.refused("migrate", "-f")
-  assert "KeyError" not in said
-  assert "igrat" in said
-  assert instance.node == home
-  assert instance.init_pid() == init
-  assert instance.status == "running"
-  log = cluster.master.sh("tail -n 200 /var/log/ganeti/jobs.log")
-  assert "KeyError" not in log
-
-
 @pytest.mark.lab("makes a second cluster, as a lab of its own")
 @pytest.mark.timeout(900)
 def test_a_cluster_of_the_stock_driver_goes_on(cluster: Cluster) -> None:

@@ -76,6 +76,11 @@ def wishes() -> Iterator[Check]:
     yield Check(f"CRIU {name}", question, privileged=True)
 
 
+def hindrance(node: Node) -> Problem | None:
+  """Why no guest at all can be migrated, if that is so."""
+  return _installed(node) or _works(node)
+
+
 def _installed(node: Node) -> Problem | None:
   if Criu(node).installed:
     return None

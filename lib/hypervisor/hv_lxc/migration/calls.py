@@ -123,7 +123,7 @@ def offer(host: Host, storage: Partitions, name: str, instance: str) -> str:
       remedy=f"use gnt-instance failover {name}",
     )
   node = preflight.node_of(host)
-  preflight.check_criu(host)
+  preflight.check_criu(node)
   preflight.check_disks(host, name)
   preflight.check_processes(host, node, name)
   made = Journal(
@@ -155,8 +155,9 @@ def accept(host: Host, storage: Partitions, info: Info, part: Task) -> None:
 
   """
   name = info.name
-  preflight.check_criu(host)
-  here = facts.of_node(preflight.node_of(host))
+  node = preflight.node_of(host)
+  preflight.check_criu(node)
+  here = facts.of_node(node)
   unlike = facts.differences(facts.from_text(info.facts), here)
   if unlike:
     raise Refused(

@@ -35,9 +35,9 @@ Each check raises Refused with what stands in the way, and what to do.
 
 import os
 
-from .. import blockers, record, report, versions
+from .. import blockers, record, report
 from ..command import SEARCH_PATH
-from ..doctor import abilities, reading
+from ..doctor import abilities, livecheck, reading
 from ..errors import Refused
 from ..host import Host, make_directory
 from ..node import Node
@@ -53,17 +53,18 @@ def node_of(host: Host) -> Node:
   return Node(host=host, search_path=SEARCH_PATH)
 
 
-def check_criu(host: Host) -> None:
-  """Whether this node has CRIU.
+def check_criu(node: Node) -> None:
+  """Whether this node has a CRIU that works on its kernel.
 
   @raise Refused: with what stands in the way
 
   """
-  if not versions.criu_version(host):
+  problem = livecheck.hindrance(node)
+  if problem is not None:
     raise Refused(
-      "This node has no CRIU, which moves running guests",
-      remedy="install the package criu on both nodes, or use gnt-instance"
-      " failover",
+      "This node cannot move running guests",
+      evidence=problem.what,
+      remedy=f"{problem.remedy}, or use gnt-instance failover",
     )
 
 
