@@ -335,6 +335,11 @@ def test_names_at_their_limits(cluster: Cluster) -> None:
   instance.gnt("remove", "-f")
 
 
+# Ganeti's own daemons cannot store what is not ASCII in a C locale; GHC's
+# words for it in Debian 13 and in Debian 12.
+_NOT_STORED = ("cannot encode character", "invalid character")
+
+
 @pytest.mark.parametrize(
   "text", ["ö\u202ex", "a\nlxc.hook.stop = /x", "\x1b[2J"]
 )
@@ -347,8 +352,7 @@ def test_unicode_and_newlines_in_string_parameters(
     "migration_mode",
   ):  # fmt: skip
     said = cluster.instance().add_refused(hv=(f"{name}={text}",))
-    # Ganeti's own daemons cannot store what is not ASCII in a C locale.
-    assert name in said or "cannot encode character" in said, said
+    assert name in said or any(words in said for words in _NOT_STORED), said
     assert "\x1b" not in said
     assert "\u202e" not in said
   assert cluster.names() == []
