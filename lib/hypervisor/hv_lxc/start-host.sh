@@ -45,6 +45,11 @@
 # devpts, which is the only kind of console that a checkpoint can restore
 # (lxc_terminal_create, LXC 5 to 7); the guest needs more than one, though.
 
+# AppArmor: the distributions' profile of lxc-start, which this script has too,
+# lets it mount devpts but not remount it, and lets what it starts do without
+# the profile. mount(8) of Debian 12 needs that; that of Debian 13 remounts by
+# fspick(2), of which AppArmor is not told.
+
 home=${0%/*}
 dev=/proc/$LXC_PID/root/dev
 umask 0
@@ -55,11 +60,18 @@ fail() {
   exit 1
 }
 
+# unconfined COMMAND...: becomes COMMAND, without the profile if there is one.
+unconfined() {
+  { printf 'exec unconfined' >/proc/self/attr/apparmor/exec; } 2>/dev/null ||
+    true
+  exec "$@"
+}
+
 while read -r word a b c d e; do
   case $word in
     ptys)
-      mount -N "$LXC_PID" -i -n -t devpts -o \
-        "remount,gid=5,mode=620,ptmxmode=666,max=$a" devpts /dev/pts ||
+      (unconfined mount -N "$LXC_PID" -i -n -t devpts -o \
+        "remount,gid=5,mode=620,ptmxmode=666,max=$a" devpts /dev/pts) ||
         fail "cannot raise the number of ptys"
       ;;
     node)
