@@ -82,6 +82,7 @@ The edges: one outside thing each:
   mountinfo.py     What is mounted, as the kernel tells it
   guestfs.py       A look into a guest's file system, which is hostile
   nic_links.py     The host ends of NICs
+  uplinks.py       The VLANs of a bridge's uplinks
   apparmor.py      AppArmor: whether the node has it, and the profile of a guest
   devnodes.py      The nodes in the guest's /dev for the devices that it may use
   extrafile.py     Files with LXC keys that root put on the node

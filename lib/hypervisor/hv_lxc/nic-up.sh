@@ -78,20 +78,81 @@ leave_cgroup() {
   done </proc/mounts
 }
 
+# The VLANs of the NIC: one that it is in untagged, or none, and those that it
+# sees with their tags. Written N or .N, :N:N, or .N:N (gnt-instance(8)).
+read_vlan() {
+  access=${VLAN%%:*}
+  access=${access#.}
+  trunks=
+  case $VLAN in
+    *:*) trunks=$(printf '%s' "${VLAN#*:}" | tr : ' ') ;;
+  esac
+}
+
+# A port comes into the default VLAN of its bridge (default_pvid), and
+# net-common leaves it there: a guest would get what is flooded in it, and
+# send into it what has no tag.
+leave_other_vlans() {
+  for vlan in $(vlans_of_port); do
+    case " $access $trunks " in
+      *" $vlan "*) ;;
+      *) bridge vlan del dev "$INTERFACE" vid "$vlan" master ;;
+    esac
+  done
+}
+
+# "bridge vlan show" has a heading, and the port's name in front of the first.
+vlans_of_port() {
+  bridge vlan show dev "$INTERFACE" |
+    awk -v port="$INTERFACE" 'NR > 1 { print $1 == port ? $2 : $1 }'
+}
+
+in_all_vlans() {
+  found=" $(vlans_of_port | tr '\n' ' ')"
+  for vlan in $access $trunks; do
+    case $found in
+      *" $vlan "*) ;;
+      *) return 1 ;;
+    esac
+  done
+}
+
+# With "tag" alone a port is an access port, also when it has "trunks": what
+# it is to be with both is said by "vlan_mode" (ovs-vswitchd.conf.db(5)), which
+# net-common does not set; nor does it look at what came of the rest.
+set_ovs_vlan() {
+  if [ -z "$trunks" ]; then
+    set -- "tag=$access" vlan_mode=access
+  elif [ -z "$access" ]; then
+    set -- vlan_mode=trunk "trunks=$(echo $trunks | tr ' ' ,)"
+  else
+    set -- "tag=$access" vlan_mode=native-untagged \
+      "trunks=$(echo $trunks | tr ' ' ,)"
+  fi
+  ovs-vsctl --timeout=10 set port "$INTERFACE" "$@"
+}
+
 # net-common goes on after a command that failed and kvm-ifup exits with
 # status 0 even so: the outcome has to be looked at. A NIC whose VLAN was
 # not set would put the guest into somebody else's network.
 is_configured() {
+  read_vlan
   case $MODE in
     bridged)
       problem="is not a port of bridge $LINK"
       [ -e "/sys/class/net/$LINK/brif/$INTERFACE" ] || return 1
+      [ -n "$VLAN" ] || return 0
       problem="has VLAN $VLAN, but bridge $LINK has VLAN filtering disabled"
-      [ -z "$VLAN" ] || is_filtering
+      is_filtering || return 1
+      problem="is not in VLAN $VLAN of bridge $LINK"
+      leave_other_vlans && in_all_vlans
       ;;
     openvswitch)
       problem="is not a port of Open vSwitch bridge $LINK"
-      [ "$(ovs-vsctl --timeout=10 port-to-br "$INTERFACE")" = "$LINK" ]
+      [ "$(ovs-vsctl --timeout=10 port-to-br "$INTERFACE")" = "$LINK" ] ||
+        return 1
+      problem="is not in VLAN $VLAN of Open vSwitch bridge $LINK"
+      [ -z "$VLAN" ] || set_ovs_vlan
       ;;
     routed)
       problem="has no route in table ${LINK:-main}"

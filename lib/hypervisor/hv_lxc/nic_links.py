@@ -35,6 +35,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import uplinks
 from .command import Result
 from .errors import Failed, Incomplete, LxcError, Refused
 from .host import Host, read_optional, wait_until
@@ -284,13 +285,21 @@ def _teardown(host: Host, record: NicRecord) -> None:
       raise Failed("Port not removed", evidence=result.evidence())
   if record.mode is NicMode.ROUTED and not communication:
     _delete_rules(host, name)
-  if not _is_ours(host, record):
-    return
+  if _is_ours(host, record):
+    _delete_link(host, name)
+  uplinks.release(host, record)
+
+
+def _delete_link(host: Host, name: str) -> None:
   result = host.run(["ip", "link", "del", "dev", name])
   # It may have been on its way out already: the kernel forgets the name
   # before it removes the directory.
   if not wait_until(lambda: not exists(host, name), _REMOVE_TIMEOUT_S):
-    raise Failed("Interface not removed", evidence=result.evidence())
+    raise Failed(
+      "Interface not removed",
+      evidence=result.evidence(),
+      remedy=f"see who uses it: ip -d link show {name}",
+    )
 
 
 def _delete_rules(host: Host, name: str) -> None:

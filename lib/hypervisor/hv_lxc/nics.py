@@ -97,6 +97,8 @@ class NicRecord:
   """What must be known to take a NIC away again.
 
   @ivar link: bridge, Open vSwitch bridge or routing table
+  @ivar uplinks: C{PORT:VLAN} of what goes from the bridge's other ports with
+    the last NIC in the VLAN; see L{uplinks}
 
   """
 
@@ -106,6 +108,7 @@ class NicRecord:
   mode: NicMode
   link: str
   vlan: str = ""
+  uplinks: tuple[str, ...] = ()
 
   @classmethod
   def of(cls, nic: NicSpec) -> "NicRecord":
@@ -138,9 +141,16 @@ class NicRecord:
         mode=NicMode(str(data["mode"])),
         link=str(data["link"]),
         vlan=str(data.get("vlan", "")),
+        uplinks=_strings(data.get("uplinks", ())),
       )
     except KeyError as err:
       raise ValueError(f"NIC record without {err}") from err
+
+
+def _strings(value: object) -> tuple[str, ...]:
+  if not isinstance(value, (list, tuple)):
+    raise ValueError(f"{value!r} is no list")  # noqa: TRY004
+  return tuple(map(str, value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

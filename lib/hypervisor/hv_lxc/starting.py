@@ -53,6 +53,7 @@ from . import (
   nics,
   record,
   stopping,
+  uplinks,
 )
 from .errors import (
   Failed,
@@ -159,7 +160,9 @@ def _bring_up(
     uuid=request.uuid,
     boot_id=host.boot_id(),
     phase=Phase.STARTING,
-    nics=tuple(nics.NicRecord.of(n).to_dict() for n in request.nics),
+    nics=tuple(
+      uplinks.noted(host, nics.NicRecord.of(n)).to_dict() for n in request.nics
+    ),
   )
   record.save(paths, noted)
   noted = attach_disks(

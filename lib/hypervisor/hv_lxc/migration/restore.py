@@ -53,6 +53,7 @@ from .. import (
   record,
   starting,
   stopping,
+  uplinks,
 )
 from ..errors import Failed, Incomplete, LxcError, Refused
 from ..hierarchies import Hierarchies
@@ -222,13 +223,15 @@ def _put_files(
   make_directory(host.layout.data_dir)
   make_directory(host.layout.run_dir, 0o750)
   instance_files.put(host.layout.migration(request.name).files, paths)
-  # What it says of disks is true on the other node only.
+  told = record.from_text(paths.record.read_text(encoding="utf-8"))
+  # What it says of disks and uplinks is true on the other node only.
   noted = replace(
-    record.from_text(paths.record.read_text(encoding="utf-8")),
+    told,
     uuid=request.uuid,
     boot_id=host.boot_id(),
     phase=Phase.STARTING,
     disks=(),
+    nics=tuple(uplinks.noted(host, n).to_dict() for n in _nics(told)),
   )
   record.save(paths, noted)
   paths.restored.touch(0o600)

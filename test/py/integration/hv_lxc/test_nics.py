@@ -28,6 +28,7 @@
 
 """The hooks of NICs with real interfaces and Ganeti's own scripts."""
 
+import json
 import os
 import random
 import signal
@@ -35,7 +36,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ganeti.hypervisor.hv_lxc import nic_links, nics
+from ganeti.hypervisor.hv_lxc import nic_links, nics, uplinks
 from ganeti.hypervisor.hv_lxc.command import run
 from ganeti.hypervisor.hv_lxc.errors import Refused
 from ganeti.hypervisor.hv_lxc.host import wait_until
@@ -56,6 +57,13 @@ def net(tmp_path: Path) -> Iterator[Network]:
   assert KVM_IFUP.exists(), "Debian's package ganeti is not installed"
   with network(tmp_path) as made:
     yield made
+
+
+def vlans(net: Network, port: str) -> dict[int, list[str]]:
+  """The VLANs of a bridge's port, with what is special about each."""
+  shown = json.loads(net.do(f"bridge -json vlan show dev {port}"))
+  entries = [entry for one in shown for entry in one["vlans"]]
+  return {entry["vlan"]: entry.get("flags", []) for entry in entries}
 
 
 CORPUS = (
@@ -144,13 +152,24 @@ class TestBridged:
       net.do(f"ip link add {name} type veth")
       net.do(f"ip link set {name} master br0")
     nic = make_nic(net, tmp_path, vlan=".10:20")
+    record = uplinks.noted(net.host, nic.record)
     nic_links.check(net.host, INSTANCE, nic.spec)
     assert not nic.up().failed
-    port = net.do(f"bridge vlan show dev {TAP}")
-    assert "10 PVID Egress Untagged" in port
-    assert " 20" in port
-    assert " 10" in net.do("bridge vlan show dev uplink")
-    assert " 10" not in net.do("bridge vlan show dev tapother")
+    # And not in the default VLAN of the bridge, which is 1.
+    assert vlans(net, TAP) == {10: ["PVID", "Egress Untagged"], 20: []}
+    assert vlans(net, "uplink").keys() == {1, 10, 20}
+    assert vlans(net, "tapother").keys() == {1}
+    nic_links.teardown(net.host, [record])
+    assert vlans(net, "uplink").keys() == {1}
+
+  @pytest.mark.vm  # CONFIG_BRIDGE_VLAN_FILTERING
+  def test_a_trunk_has_no_vlan_without_a_tag(
+    self, net: Network, tmp_path: Path
+  ) -> None:
+    net.do("ip link add br0 type bridge vlan_filtering 1")
+    nic = make_nic(net, tmp_path, vlan=":10:20")
+    assert not nic.up().failed
+    assert vlans(net, TAP) == {10: [], 20: []}
 
   def test_vlan_without_filtering(self, net: Network, tmp_path: Path) -> None:
     net.do("ip link add br0 type bridge")

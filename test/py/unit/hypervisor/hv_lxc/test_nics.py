@@ -28,6 +28,7 @@
 
 """NICs as values: names, environment, configuration."""
 
+import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -117,6 +118,19 @@ class TestRecord:
     record = nics.NicRecord.of(make_nic(vlan=".10", mode=NicMode.OVS))
     stored = json.loads(json.dumps(record.to_dict()))
     assert nics.NicRecord.from_dict(stored) == record
+
+  def test_keeps_what_uplinks_have_for_it(self) -> None:
+    record = nics.NicRecord.of(make_nic(vlan=".10"))
+    record = dataclasses.replace(record, uplinks=("eth1:10",))
+    stored = json.loads(json.dumps(record.to_dict()))
+    assert nics.NicRecord.from_dict(stored) == record
+    with pytest.raises(ValueError, match="no list"):
+      nics.NicRecord.from_dict({**stored, "uplinks": "eth1:10"})
+
+  def test_one_of_an_earlier_version_has_nothing_of_uplinks(self) -> None:
+    stored = nics.NicRecord.of(make_nic()).to_dict()
+    del stored["uplinks"]
+    assert nics.NicRecord.from_dict(stored).uplinks == ()
 
   def test_entries_of_a_newer_version_are_ignored(self) -> None:
     record = nics.NicRecord.of(make_nic())
