@@ -46,6 +46,7 @@ from .nics import COMMUNICATION_LINK_PREFIX, MAX_LINK_NAME, NicRecord
 _ALIAS_PREFIX = "ganeti-lxc:"
 
 _OVS_TIMEOUT_S = 10
+_OVS_DAEMON = "ovs-vswitchd"
 _REMOVE_TIMEOUT_S = 5.0
 # nic-up.sh itself ends Ganeti's script before that (IfupScript.timeout_s).
 _IFUP_TIMEOUT_S = 90.0
@@ -115,7 +116,18 @@ def check(host: Host, instance: str, nic: NicSpec) -> None:
   _check_vlan(whose, nic.vlan)
   if nic.mode is NicMode.ROUTED:
     _check_routed(whose, nic)
+  check_place(host, instance, nic)
+
+
+def check_place(host: Host, instance: str, nic: NicSpec | NicRecord) -> None:
+  """Whether this node has what a NIC is to be attached to.
+
+  @raise Refused: it has not
+
+  """
+  if nic.mode is NicMode.ROUTED:
     return
+  whose = f"NIC {nic.index} of instance {instance}"
   if not _valid_link_name(nic.link):
     raise Refused(
       f"{whose} has a link that cannot be an interface's name",
@@ -165,7 +177,7 @@ def _check_routed(whose: str, nic: NicSpec) -> None:
     ) from err
 
 
-def _check_bridge(host: Host, whose: str, nic: NicSpec) -> None:
+def _check_bridge(host: Host, whose: str, nic: NicSpec | NicRecord) -> None:
   bridge = _link_path(host, nic.link) / "bridge"
   if not bridge.is_dir():
     what = "is not a bridge" if exists(host, nic.link) else "does not exist"
@@ -196,6 +208,18 @@ def _check_ovs(host: Host, whose: str, link: str) -> None:
     raise Refused(
       f"{whose} needs the Open vSwitch bridge {link}, which does not exist",
       remedy=f"ovs-vsctl add-br {link}, or choose another link",
+    )
+  # The database answers without the daemon that makes ports of its entries,
+  # for which kvm-ifup then waits for ever.
+  if not result.failed:
+    result = host.run(
+      [
+        "ovs-appctl",
+        f"--timeout={_OVS_TIMEOUT_S}",
+        "-t",
+        _OVS_DAEMON,
+        "version",
+      ]
     )
   if result.failed:
     raise Refused(
@@ -281,6 +305,9 @@ def _teardown(host: Host, record: NicRecord) -> None:
   communication = name.startswith(COMMUNICATION_LINK_PREFIX)
   if record.mode is NicMode.OVS:
     result = _ovs(host, "--if-exists", "del-port", name)
+    if result.failed:
+      # Without ovs-vswitchd it waits in vain; the database does have it.
+      result = _ovs(host, "--no-wait", "--if-exists", "del-port", name)
     if result.failed:
       raise Failed("Port not removed", evidence=result.evidence())
   if record.mode is NicMode.ROUTED and not communication:

@@ -32,7 +32,8 @@
 It is written before each act, so that whatever a killed process left can
 be found and released by the next ordinary command.  It need not survive a
 power cut: loop devices, mounts and cgroups do not either.  A record of
-another boot therefore describes nothing that still exists.
+another boot therefore describes nothing that still exists, but for ports of
+Open vSwitch, which keeps them in a file.
 
 """
 
@@ -145,11 +146,19 @@ def load(host: Host, paths: InstancePaths) -> Record | None:
   @raise Incomplete: there is one, but it cannot be read
 
   """
+  record = of_any_boot(paths)
+  return record if record and record.boot_id == host.boot_id() else None
+
+
+def of_any_boot(paths: InstancePaths) -> Record | None:
+  """The record, also one of another boot; None if there is none.
+
+  @raise Incomplete: there is one, but it cannot be read
+
+  """
   try:
     text = read_optional(paths.record)
-    if text is None:
-      return None
-    record = from_text(text)
+    return None if text is None else from_text(text)
   except (OSError, ValueError) as err:
     what = "damaged" if isinstance(err, ValueError) else "not readable"
     raise Incomplete(
@@ -158,7 +167,6 @@ def load(host: Host, paths: InstancePaths) -> Record | None:
       remedy="stop the instance: what the record described is then looked"
       " for in the kernel's own lists and taken away",
     ) from err
-  return record if record.boot_id == host.boot_id() else None
 
 
 def load_or_none(host: Host, paths: InstancePaths) -> Record | None:

@@ -57,7 +57,7 @@ from .guests import MANNERS, Manners, kind_of_process
 from .hierarchies import Hierarchies
 from .host import Host, forget_lock, locked, wait_until
 from .layout import InstancePaths
-from .model import InitKind
+from .model import InitKind, NicMode
 from .nics import NicRecord
 from .partitions import Partitions
 from .record import Phase, Record
@@ -256,6 +256,7 @@ def clean_up(host: Host, storage: Partitions, name: str) -> None:
   parts: tuple[Callable[[], None], ...] = (
     lambda: cgroup.remove(host, hierarchies.find(host), name),
     lambda: _release_nics(host, noted),
+    lambda: _release_ports(host, paths, noted),
     lambda: _release_disks(host, storage, paths, noted),
   )
   for part in parts:
@@ -279,6 +280,23 @@ def clean_up(host: Host, storage: Partitions, name: str) -> None:
 
 
 def _release_nics(host: Host, noted: Record | None) -> None:
+  nic_links.teardown(host, _nics(noted))
+
+
+def _release_ports(
+  host: Host, paths: InstancePaths, noted: Record | None
+) -> None:
+  """Open vSwitch, which may be gone now, has kept them over a reboot."""
+  if noted is not None:
+    return
+  try:
+    found = _nics(record.of_any_boot(paths))
+    nic_links.teardown(host, [n for n in found if n.mode is NicMode.OVS])
+  except Incomplete as err:
+    logging.warning("Not taken away after a reboot: %s", err)
+
+
+def _nics(noted: Record | None) -> list[NicRecord]:
   records = []
   for entry in noted.nics if noted else ():
     try:
@@ -286,7 +304,7 @@ def _release_nics(host: Host, noted: Record | None) -> None:
     except ValueError as err:
       # Of another release; its interface has gone with the container.
       logging.warning("A NIC's record is passed over: %s", err)
-  nic_links.teardown(host, records)
+  return records
 
 
 def _release_disks(

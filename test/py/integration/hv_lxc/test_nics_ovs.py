@@ -73,7 +73,13 @@ def net(tmp_path: Path) -> Iterator[Network]:
 
 @pytest.mark.parametrize(
   ("vlan", "port"),
-  [("", "[] []"), (".10", "10 []"), (":10:20", "[] [10, 20]")],
+  [
+    ("", "[] [] []"),
+    (".10", "10 [] access"),
+    ("10", "10 [] access"),
+    (":10:20", "[] [10, 20] trunk"),
+    (".10:20", "10 [20] native-untagged"),
+  ],
 )
 def test_a_port_is_made_and_removed(
   net: Network, tmp_path: Path, vlan: str, port: str
@@ -82,7 +88,7 @@ def test_a_port_is_made_and_removed(
   nic_links.check(net.host, INSTANCE, nic.spec)
   result = nic.up()
   assert not result.failed, result.evidence()
-  shown = net.do(f"ovs-vsctl --timeout=10 get port {TAP} tag trunks")
+  shown = net.do(f"ovs-vsctl --timeout=10 get port {TAP} tag trunks vlan_mode")
   assert " ".join(shown.split()) == port
   for _ in range(2):
     assert not nic.down().failed
@@ -107,6 +113,19 @@ def test_no_such_bridge(net: Network, tmp_path: Path) -> None:
   result = nic.up()
   assert result.status == 1
   assert "is not a port of Open vSwitch bridge ovs1" in result.last_line
+
+
+def test_the_switch_is_dead_but_not_its_database(
+  net: Network, tmp_path: Path
+) -> None:
+  nic = make_nic(net, tmp_path, mode=NicMode.OVS, link="ovs0")
+  assert not nic.up().failed
+  pid = net.do("cat /run/openvswitch/ovs-vswitchd.pid").strip()
+  net.do(f"kill -{signal.SIGKILL.value} {pid}")
+  nic_links.teardown(net.host, [nic.record])
+  assert TAP not in net.do("ovs-vsctl --timeout=10 --no-wait list-ports ovs0")
+  with pytest.raises(Refused, match="start openvswitch-switch"):
+    nic_links.check(net.host, INSTANCE, nic.spec)
 
 
 def test_database_server_is_dead(net: Network, tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ class Node:
     self.rules: list[str] = []
     self.answers: dict[str, int] = {}
     self.missing: set[str] = set()
+    self.failing: set[str] = set()
     self.host = Host(
       layout=Layout.below("d", "r", "l", "c"), run=self, sys=root
     )
@@ -71,7 +72,7 @@ class Node:
     self.calls.append(line)
     if argv[0] in self.missing:
       raise Failed(f"Cannot run {argv[0]}")
-    status = self.answers.get(argv[0], 0)
+    status = 1 if line in self.failing else self.answers.get(argv[0], 0)
     if status:
       return Result(tuple(argv), status, stderr="it did not work")
     return Result(tuple(argv), self.act(line))
@@ -223,9 +224,20 @@ class TestCheck:
 class TestCheckOvs:
   NIC = make_nic(mode=NicMode.OVS, link="ovs0")
 
-  def test_is_asked_for_the_bridge(self, node: Node) -> None:
+  def test_is_asked_for_the_bridge_and_whether_it_lives(
+    self, node: Node
+  ) -> None:
     nic_links.check(node.host, "i", self.NIC)
-    assert node.calls == ["ovs-vsctl --timeout=10 br-exists ovs0"]
+    assert node.calls == [
+      "ovs-vsctl --timeout=10 br-exists ovs0",
+      "ovs-appctl --timeout=10 -t ovs-vswitchd version",
+    ]
+
+  def test_the_database_answers_but_not_the_switch(self, node: Node) -> None:
+    node.answers["ovs-appctl"] = 1
+    text = refusal(node, self.NIC)
+    assert "does not answer" in text
+    assert "start openvswitch-switch" in text
 
   def test_not_installed(self, node: Node) -> None:
     node.missing.add("ovs-vsctl")
@@ -370,6 +382,17 @@ class TestTeardown:
   def test_an_ovs_port_outlives_its_interface(self, node: Node) -> None:
     nic_links.teardown(node.host, [record(mode=NicMode.OVS, link="ovs0")])
     assert node.calls == [f"ovs-vsctl --timeout=10 --if-exists del-port {TAP}"]
+
+  def test_the_switch_is_down_and_the_port_goes_all_the_same(
+    self, node: Node
+  ) -> None:
+    waiting = f"ovs-vsctl --timeout=10 --if-exists del-port {TAP}"
+    node.failing.add(waiting)
+    nic_links.teardown(node.host, [record(mode=NicMode.OVS, link="ovs0")])
+    assert node.calls == [
+      waiting,
+      f"ovs-vsctl --timeout=10 --no-wait --if-exists del-port {TAP}",
+    ]
 
   def test_what_is_left_is_named_and_the_rest_removed(self, node: Node) -> None:
     node.missing.add("ovs-vsctl")
