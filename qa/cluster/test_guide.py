@@ -149,6 +149,7 @@ def test_what_is_run_elsewhere_is_little() -> None:
 _TAKE_AWAY = f"""
 make -C {_SOURCE} uninstall GANETI_VERSIONS=
 rm -rf /etc/cron.d/ganeti-lxc-metrics /var/lib/prometheus /etc/ganeti/lxc
+sysctl -q -w net.ipv4.ip_forward=0
 """
 
 

@@ -52,11 +52,20 @@ init_status() {
   done
 }
 
+# Nor does it run lxc.net.N.script.down: __lxc_start does, after a container
+# that it has started.
+nics_down() {
+  for env_file in "$home"/nic*.env; do
+    [ ! -e "$env_file" ] || sh "$home/nic-down" "$env_file"
+  done
+}
+
 # Goes to another node, see migration/dump.py.
 [ ! -e "$home/moving" ] || exit 0
 [ "$LXC_TARGET" = stop ] || exit 0
 
 if [ -e "$home/restored" ]; then
+  nics_down
   status=$(init_status)
   if [ "$status" = "$sighup" ]; then
     setsid sh "$home/start-again" "$PPID" "${home%/*}" "$LXC_NAME" \
