@@ -44,6 +44,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .. import cgroup, hierarchies, report
 from ..doctor import facts
@@ -74,6 +75,7 @@ class Info:
   @ivar node: the source's name
   @ivar facts: of the source node, as doctor.facts writes them
   @ivar room: bytes that the images may take
+  @ivar nics: nics.NicRecord as dictionaries; an earlier release sends none
 
   """
 
@@ -84,6 +86,7 @@ class Info:
   uuid: str
   facts: str
   room: int
+  nics: tuple[dict[str, Any], ...] = ()
   version: int = _INFO_VERSION
 
   def to_text(self) -> str:
@@ -98,7 +101,7 @@ class Info:
 
     """
     try:
-      data = json.loads(str(text))
+      data = {"nics": (), **json.loads(str(text))}
       info = cls(**{key: data[key] for key in cls.__slots__})
       Secret.from_text(info.secret)
     except (ValueError, KeyError, TypeError) as err:
@@ -143,6 +146,7 @@ def offer(host: Host, storage: Partitions, name: str, instance: str) -> str:
     uuid=instance,
     facts=facts.to_text(facts.of_node(node)),
     room=preflight.room(host, name),
+    nics=preflight.nics(host, name),
   )
   preflight.check_room(host, info.room, name)
   return info.to_text()
@@ -165,6 +169,7 @@ def accept(host: Host, storage: Partitions, info: Info, part: Task) -> None:
       evidence="; ".join(str(problem) for problem in unlike[:_NAMED]),
       remedy="use gnt-instance failover",
     )
+  preflight.check_nics(host, info.nics, name)
   preflight.check_room(host, info.room, name)
   paths = host.layout.migration(name)
   journal.make_home(paths)

@@ -34,12 +34,15 @@ Each check raises Refused with what stands in the way, and what to do.
 """
 
 import os
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from .. import blockers, record, report
+from .. import blockers, nic_links, record, report
 from ..command import SEARCH_PATH
 from ..doctor import abilities, livecheck, reading
 from ..errors import Refused
 from ..host import Host, make_directory
+from ..nics import NicRecord
 from ..node import Node
 
 _MIB = 1 << 20
@@ -108,6 +111,32 @@ def check_processes(host: Host, node: Node, name: str) -> None:
     remedy=f"ganeti-lxc-doctor {name} on its node tells all; gnt-instance"
     " failover moves it with a restart",
   )
+
+
+def nics(host: Host, name: str) -> tuple[dict[str, Any], ...]:
+  """The records of an instance's NICs, for the other node."""
+  noted = record.load_or_none(host, host.layout.instance(name))
+  return noted.nics if noted else ()
+
+
+def check_nics(
+  host: Host, records: Iterable[Mapping[str, Any]], name: str
+) -> None:
+  """Whether this node has what the instance's NICs are attached to.
+
+  @raise Refused: with what it lacks
+
+  """
+  try:
+    wanted = [NicRecord.from_dict(entry) for entry in records]
+  except (ValueError, TypeError) as err:
+    raise Refused(
+      f"Instance {name} has a NIC that is not known of here",
+      evidence=f"{err!r}",
+      remedy="install the same version of the driver on both nodes",
+    ) from err
+  for nic in wanted:
+    nic_links.check_place(host, name, nic)
 
 
 def room(host: Host, name: str) -> int:
