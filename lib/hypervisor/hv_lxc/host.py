@@ -38,6 +38,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -127,7 +128,9 @@ def write_durably(path: Path, text: str, *, mode: int = 0o600) -> None:
 
 
 def _replace(path: Path, text: str, mode: int, *, durable: bool) -> None:
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  # No two threads of the node have the same number (gettid(2)).
+  number = threading.get_native_id()
+  temporary = path.with_name(f".{path.name}.{number}.tmp")
   flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
   try:
     with os.fdopen(os.open(temporary, flags, mode), "w") as stream:

@@ -30,6 +30,7 @@
 """How far a migration is, for whoever asks; nothing rests on it."""
 
 import json
+import threading
 import time
 from dataclasses import asdict, dataclass, fields
 
@@ -74,12 +75,18 @@ def load(paths: MigrationPaths) -> Progress:
 
 
 class Reporter:
-  """Keeps a migration's progress; writes it no more often than needed."""
+  """Keeps a migration's progress; writes it no more often than needed.
+
+  Images are sent by a thread of their own, which tells of its bytes while
+  the main thread goes from phase to phase.
+
+  """
 
   _EVERY_S = 0.5
 
   def __init__(self, paths: MigrationPaths):
     self._paths = paths
+    self._lock = threading.Lock()
     self._now = Progress()
     self._written = 0.0
     self._expected = 0
@@ -88,13 +95,14 @@ class Reporter:
 
   def phase(self, name: str) -> None:
     """Another phase begins."""
-    now = time.monotonic()
-    times = self._now.times
-    if self._now.phase:
-      times = (*times, (self._now.phase, round(now - self._begun, 4)))
-    self._begun = now
-    self._update(phase=name, times=times)
-    self._write()
+    with self._lock:
+      now = time.monotonic()
+      times = self._now.times
+      if self._now.phase:
+        times = (*times, (self._now.phase, round(now - self._begun, 4)))
+      self._begun = now
+      self._update(phase=name, times=times)
+      self._write()
 
   def expect(self, known: int) -> None:
     """So many bytes will be sent in all, unless it turns out to be more."""
@@ -102,14 +110,16 @@ class Reporter:
 
   def sent(self, sent: int, known: int) -> None:
     """Bytes so far, and known of."""
-    self._update(sent=sent, known=max(known, self._expected))
-    if time.monotonic() - self._written > self._EVERY_S:
-      self._write()
+    with self._lock:
+      self._update(sent=sent, known=max(known, self._expected))
+      if time.monotonic() - self._written > self._EVERY_S:
+        self._write()
 
   def failed(self, error: str) -> None:
     """Why it failed."""
-    self._update(error=error)
-    self._write()
+    with self._lock:
+      self._update(error=error)
+      self._write()
 
   def _update(self, **changes: object) -> None:
     self._now = Progress(**{**asdict(self._now), **changes})

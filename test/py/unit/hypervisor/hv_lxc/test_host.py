@@ -31,6 +31,7 @@
 import fcntl
 import os
 import pathlib
+import threading
 
 import pytest
 from ganeti.hypervisor.hv_lxc import host
@@ -79,6 +80,26 @@ def test_a_failed_write_leaves_nothing(tmp_path: pathlib.Path, write) -> None:
     write(tmp_path / "x", "\udcff")
   assert [p.name for p in tmp_path.iterdir()] == ["x"]
   assert (tmp_path / "x").read_text() == "old"
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_two_threads_write_the_same_file(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, write
+) -> None:
+  """One begins and ends while the other is at it."""
+  real_chmod = os.fchmod
+  other = threading.Thread(target=write, args=(tmp_path / "x", "theirs"))
+
+  def interrupted(fd: int, mode: int) -> None:
+    real_chmod(fd, mode)
+    if threading.current_thread() is not other:
+      other.start()
+      other.join()
+
+  monkeypatch.setattr(os, "fchmod", interrupted)
+  write(tmp_path / "x", "mine")
+  assert (tmp_path / "x").read_text() == "mine"
+  assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_durable_write_is_synced_before_it_is_visible(
