@@ -34,62 +34,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-DRIVER = "hypervisor/hv_lxc"
-TOPS = (
-  ".ci",
-  "contrib",
-  "debian",
-  "devel",
-  "doc",
-  "lib",
-  "qa",
-  "test",
-  "tools",
-)
+from install.building import DRIVER, fill_share, listing, run
 
 Make = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def run(argv: list[str], cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
-  return subprocess.run(
-    argv, cwd=cwd, capture_output=True, text=True, errors="replace"
-  )
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-  """The checkout's files, as links, with "configure" generated."""
-  top = tmp_path_factory.mktemp("source")
-  for name in TOPS:
-    for path in (ROOT / name).rglob("*"):
-      if path.is_file() and "__pycache__" not in path.parts:
-        link = top / path.relative_to(ROOT)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(path)
-  for path in ROOT.iterdir():
-    if path.is_file() and path.name not in {"configure", "Makefile"}:
-      (top / path.name).symlink_to(path)
-  result = run(["./autogen.sh"], top)
-  assert result.returncode == 0, result.stderr
-  return top
-
-
-def fill_share(top: pathlib.Path) -> None:
-  """Makes a directory like /usr/share/ganeti: three versions and a link."""
-  names = (
-    "hypervisor/__init__.py",
-    "hypervisor/hv_lxc.py",
-    "storage/base.py",
-    "storage/__pycache__/base.cpython-311.pyc",
-  )
-  for version in ("2.16", "3.0", "3.1"):
-    for name in names:
-      path = top / version / "ganeti" / name
-      path.parent.mkdir(parents=True, exist_ok=True)
-      path.write_text("STOCK = True\n")
-  (top / "default").symlink_to("3.1")
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +81,6 @@ def build(source: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
 def make(build: pathlib.Path, share: pathlib.Path) -> Make:
   """Runs make where the made-up Ganeti has been found."""
   return lambda *args: run(["make", *args], build)
-
-
-def listing(top: pathlib.Path) -> dict[str, bytes]:
-  return {
-    str(p.relative_to(top)): p.read_bytes()
-    for p in sorted(top.rglob("*"))
-    if p.is_file()
-  }
 
 
 @pytest.fixture(scope="module")
