@@ -30,18 +30,15 @@
 """The package: into a cluster, from release to release, and out again."""
 
 import json
-import pathlib
-import subprocess
 import threading
 from collections.abc import Iterator
 
 import pytest
-from cluster import packages
+from cluster import packages, second
 from cluster.cluster import Cluster, Node, wait_for
 from cluster.packages import NEXT, Packages
 from cluster.verify import problems
 
-_LAB = pathlib.Path(__file__).resolve().parents[1] / "lab"
 _STOCK_PARAMS = {
   "cpu_mask", "devices", "drop_capabilities", "extra_cgroups",
   "extra_config", "num_ttys", "startup_timeout",
@@ -53,27 +50,11 @@ find / -xdev \( -path /proc -o -path /var/tmp -o -path /usr/src \) -prune -o \
 """
 
 
-def _lab(name: str, *argv: str) -> str:
-  done = subprocess.run(
-    ["/usr/bin/python3", str(_LAB), "--name", name, *argv],
-    capture_output=True,
-    text=True,
-    timeout=600,
-  )
-  assert done.returncode == 0, done.stdout + done.stderr
-  return done.stdout
-
-
 @pytest.fixture
 def stock(cluster: Cluster) -> Iterator[Cluster]:
   """A cluster of one node, made with Ganeti's own driver, of another name."""
-  name = f"{cluster.lab}-out"
-  _lab(name, "down")
-  try:
-    _lab(name, "up", "--no-driver", "--nodes", "1")
-    yield Cluster(name, (Node(name, "node1"),))
-  finally:
-    _lab(name, "down")
+  with second.cluster(f"{cluster.lab}-out", "--no-driver") as made:
+    yield made
 
 
 def _stored(cluster: Cluster) -> set[str]:
