@@ -37,7 +37,7 @@ from typing import Any, TypeVar
 from ganeti import errors
 
 from .doctor import counters
-from .errors import LxcError
+from .errors import Failed, Incomplete, LxcError, Refused
 from .this_node import local_host
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -59,7 +59,7 @@ def as_hypervisor_error(method: _F) -> _F:
       raise
     except LxcError as err:
       logging.warning("LXC: %s", err)
-      _count(type(err).__name__.lower())
+      _count(_family(err))
       raise errors.HypervisorError(str(err)) from err
     except Exception as err:
       logging.exception("LXC: unexpected")
@@ -69,6 +69,13 @@ def as_hypervisor_error(method: _F) -> _F:
       ) from err
 
   return wrapper  # type: ignore[return-value]
+
+
+def _family(err: LxcError) -> str:
+  """What it left behind, in a word."""
+  families = (Refused, Failed, Incomplete)
+  kinds = (kind for kind in families if isinstance(err, kind))
+  return next(kinds, LxcError).__name__.lower()
 
 
 def _count(outcome: str) -> None:

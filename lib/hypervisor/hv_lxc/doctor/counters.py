@@ -49,6 +49,11 @@ _log = logging.getLogger(__name__)
 
 MIGRATIONS = "migrations"
 ERRORS = "driver_errors"
+# What migrations came to: whole numbers of what the names below say.
+SUMS = "migration_sums"
+SENT_BYTES = "sent_bytes"
+MICROSECONDS = "microseconds"
+FROZEN_MICROSECONDS = "frozen_microseconds"
 
 Counters = Mapping[str, Mapping[str, int]]
 
@@ -65,14 +70,24 @@ def increase(host: Host, name: str, outcome: str) -> None:
   @param outcome: what came of it, in a word
 
   """
+  add(host, name, {outcome: 1})
+
+
+def add(host: Host, name: str, amounts: Mapping[str, int]) -> None:
+  """Counts so many more of each.
+
+  @param name: L{MIGRATIONS}, L{ERRORS} or L{SUMS}
+
+  """
   try:
     with _locked(host):
       counters = {key: dict(value) for key, value in read(host).items()}
       group = counters.setdefault(name, {})
-      group[outcome] = group.get(outcome, 0) + 1
+      for key, amount in amounts.items():
+        group[key] = group.get(key, 0) + amount
       write_file(path(host), json.dumps(counters, sort_keys=True), mode=0o644)
   except OSError as err:
-    _log.debug("Not counted, %s %s: %s", name, outcome, err)
+    _log.debug("Not counted, %s %s: %s", name, amounts, err)
 
 
 def read(host: Host) -> Counters:

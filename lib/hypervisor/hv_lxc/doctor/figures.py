@@ -44,6 +44,7 @@ from .. import cgroup, cgtree, ended, record, report
 from ..errors import LxcError
 from ..hierarchies import Hierarchies, Hierarchy
 from ..host import Host
+from ..migration import journal, progress
 from . import counters
 from .exposition import Kind, Metric, Sample
 
@@ -74,10 +75,36 @@ _METRICS = (
   ),
   ("filesystem_size_bytes", Kind.GAUGE, "Size of a mounted disk."),
   ("filesystem_avail_bytes", Kind.GAUGE, "Room left on a mounted disk."),
+  (
+    "migration_progress_ratio",
+    Kind.GAUGE,
+    "How much a migration that is under way from this node has sent.",
+  ),
 )
 _COUNTED = (
   (counters.MIGRATIONS, "Migrations from this node, by what came of them."),
   (counters.ERRORS, "Errors that the driver reported, by what they left."),
+)
+# (metric, what is summed up, units of that in one of the metric's, ...)
+_SUMS = (
+  (
+    "migration_sent_bytes_total",
+    counters.SENT_BYTES,
+    1,
+    "Sent by migrations from this node.",
+  ),
+  (
+    "migration_seconds_total",
+    counters.MICROSECONDS,
+    _US_PER_S,
+    "Time that migrations from this node took.",
+  ),
+  (
+    "migration_frozen_seconds_total",
+    counters.FROZEN_MICROSECONDS,
+    _US_PER_S,
+    "Time that guests stood still in migrations from this node.",
+  ),
 )
 
 
@@ -97,6 +124,7 @@ def collect(host: Host) -> list[Metric]:
   for name in halted:
     if _attempt(partial(ended.by_itself, host, name)):
       found["instance_state"] += _state(name, "halted")
+  found["migration_progress_ratio"] += _attempt(partial(_moving, host)) or []
   up = Metric(
     "up", Kind.GAUGE, "1 if the control groups could be read.", (Sample(1),)
   )
@@ -124,6 +152,28 @@ def _counted(host: Host) -> Iterator[Metric]:
       for outcome, count in sorted(known.get(name, {}).items())
     )
     yield Metric(f"{name}_total", Kind.COUNTER, explanation, samples)
+  sums = known.get(counters.SUMS, {})
+  for metric, key, divisor, explanation in _SUMS:
+    counted = (Sample(sums[key] / divisor),) if key in sums else ()
+    yield Metric(metric, Kind.COUNTER, explanation, counted)
+
+
+def _moving(host: Host) -> list[Sample]:
+  """Of each instance that a process here sends to another node."""
+  found = []
+  for listed in journal.load_all(host):
+    if _is_sent(host, listed):
+      told = progress.load(host.layout.migration(listed.name))
+      done = told.sent / max(told.known, told.sent, 1)
+      found.append(Sample(done, {"instance": listed.name}))
+  return found
+
+
+def _is_sent(host: Host, listed: journal.Listed) -> bool:
+  known = listed.journal
+  if known is None or known.role is not journal.Role.SOURCE:
+    return False
+  return journal.worker(host, listed.name) is not None
 
 
 def _attempt(get: Callable[[], _T]) -> _T | None:

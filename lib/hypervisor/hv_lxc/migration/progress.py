@@ -32,10 +32,24 @@
 import json
 import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from ..host import read_optional, write_file
 from ..layout import MigrationPaths
+
+# The phases in which the guest stands still.
+FROZEN = frozenset(
+  {
+    "dump",
+    "send",
+    "verify",
+    "end",
+    "hand over",
+    "restore",
+    "ask the target",
+    "restore here",
+  }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +69,16 @@ class Progress:
   known: int = 0
   error: str = ""
   times: tuple[tuple[str, float], ...] = ()
+
+  @property
+  def seconds(self) -> float:
+    """Spent in all."""
+    return sum(spent for _, spent in self.times)
+
+  @property
+  def frozen_seconds(self) -> float:
+    """Spent while the guest stood still."""
+    return sum(spent for phase, spent in self.times if phase in FROZEN)
 
 
 def save(paths: MigrationPaths, progress: Progress) -> None:
@@ -120,6 +144,13 @@ class Reporter:
     with self._lock:
       self._update(error=error)
       self._write()
+
+  def so_far(self) -> Progress:
+    """What it has come to, with the time of the phase that is not over."""
+    with self._lock:
+      spent = round(time.monotonic() - self._begun, 4)
+      times = (*self._now.times, (self._now.phase, spent))
+      return replace(self._now, times=times)
 
   def _update(self, **changes: object) -> None:
     self._now = Progress(**{**asdict(self._now), **changes})

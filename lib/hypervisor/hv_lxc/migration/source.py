@@ -42,6 +42,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import report
+from ..doctor import counters
 from ..errors import Failed, LxcError, one_line
 from ..host import Host
 from ..partitions import Partitions
@@ -53,12 +54,14 @@ from .machine import Machine, Refusal
 from .messages import Message, Owner, Resumed
 from .pace import MIB
 from .policy import Wish
-from .progress import Reporter
+from .progress import Progress, Reporter
 from .sending import Sending
 from .states import HANDED, Event, State
 from .task import Task
 
 _log = logging.getLogger(__name__)
+
+_US_PER_S = 1_000_000
 
 # While the target restores nothing is heard of it.
 _RESTORE_S = 3600.0
@@ -85,7 +88,19 @@ def migrate(host: Host, storage: Partitions, name: str) -> None:
   except LxcError as err:
     reporter.failed(one_line(str(err)))
     raise
+  finally:
+    _count(host, reporter.so_far())
   reporter.phase("done")
+
+
+def _count(host: Host, told: Progress) -> None:
+  """What came of it is counted where that is decided (machine.py)."""
+  sums = {
+    counters.SENT_BYTES: told.sent,
+    counters.MICROSECONDS: round(told.seconds * _US_PER_S),
+    counters.FROZEN_MICROSECONDS: round(told.frozen_seconds * _US_PER_S),
+  }
+  counters.add(host, counters.SUMS, sums)
 
 
 def settle(host: Host, storage: Partitions, name: str) -> None:

@@ -42,6 +42,10 @@ from ganeti.hypervisor.hv_lxc.doctor.exposition import (
   Sample,
   to_text,
 )
+from ganeti.hypervisor.hv_lxc.migration import journal, progress
+from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
+from ganeti.hypervisor.hv_lxc.migration.progress import Progress
+from ganeti.hypervisor.hv_lxc.migration.states import State
 from ganeti.hypervisor.hv_lxc.record import DiskRecord, Phase, Record
 from prometheus_client.parser import text_string_to_metric_families
 from unit.hypervisor.hv_lxc.fake_groups import NAME, FakeGroups, write
@@ -236,6 +240,39 @@ def test_counters(node: FakeGroups, capsys: pytest.CaptureFixture[str]) -> None:
   assert found["ganeti_lxc_driver_errors_total", outcome] == 2
   outcome = (("outcome", "succeeded"),)
   assert found["ganeti_lxc_migrations_total", outcome] == 1
+
+
+def test_what_migrations_came_to(
+  node: FakeGroups, capsys: pytest.CaptureFixture[str]
+) -> None:
+  counters.path(node.host).parent.mkdir(parents=True, exist_ok=True)
+  for _ in range(2):
+    sums = {
+      counters.SENT_BYTES: 4096,
+      counters.MICROSECONDS: 1_500_000,
+      counters.FROZEN_MICROSECONDS: 250_000,
+    }
+    counters.add(node.host, counters.SUMS, sums)
+  found = run(node, capsys)
+  assert found["ganeti_lxc_migration_sent_bytes_total", ()] == 8192
+  assert found["ganeti_lxc_migration_seconds_total", ()] == 3
+  assert found["ganeti_lxc_migration_frozen_seconds_total", ()] == 0.5
+
+
+@pytest.mark.parametrize("role", [Role.SOURCE, Role.TARGET])
+def test_migration_that_is_under_way(
+  node: FakeGroups, capsys: pytest.CaptureFixture[str], role: Role
+) -> None:
+  made = Journal(name=NAME, id="m", uuid="u", state=State.DUMPING, role=role)
+  journal.save(node.host, made)
+  paths = node.host.layout.migration(NAME)
+  progress.save(paths, Progress(phase="dump", sent=30, known=40))
+  assert of("migration_progress_ratio") not in run(node, capsys)
+  held = journal.hold_worker_lock(node.host, NAME)
+  assert held is not None
+  found = run(node, capsys).get(of("migration_progress_ratio"))
+  os.close(held)
+  assert found == (0.75 if role is Role.SOURCE else None)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
+from ganeti.hypervisor.hv_lxc.doctor import counters
 from ganeti.hypervisor.hv_lxc.errors import Failed, LxcError
 from ganeti.hypervisor.hv_lxc.host import wait_until
 from ganeti.hypervisor.hv_lxc.migration import (
@@ -309,6 +310,33 @@ def test_phases_are_told_in_their_order(source: Source) -> None:
     "starting", "files", "round 1", "round 2", "dump", "send", "verify",
     "end", "hand over", "restore",
   ]  # fmt: skip
+
+
+def test_what_it_came_to_is_counted(source: Source) -> None:
+  counters.path(source.node.host).parent.mkdir(parents=True, exist_ok=True)
+  source.migrate()
+  sums = counters.read(source.node.host)[counters.SUMS]
+  assert sums[counters.SENT_BYTES] == source.progress.sent > 0
+  frozen = sums[counters.FROZEN_MICROSECONDS]
+  assert 0 < frozen < sums[counters.MICROSECONDS]
+
+
+def test_what_a_failed_one_came_to_is_counted(
+  source: Source, target: Target
+) -> None:
+  counters.path(source.node.host).parent.mkdir(parents=True, exist_ok=True)
+  target.trouble = "the migration is over on this node"
+  with pytest.raises(LxcError):
+    source.migrate()
+  sums = counters.read(source.node.host)[counters.SUMS]
+  assert sums[counters.FROZEN_MICROSECONDS] == 0
+  assert sums[counters.MICROSECONDS] > 0
+
+
+def test_every_phase_is_known_to_freeze_or_not(source: Source) -> None:
+  source.migrate()
+  names = {name for name, _ in source.progress.times}
+  assert names - progress.FROZEN == {"starting", "files", "round 1", "round 2"}
 
 
 def test_whatever_stops_the_thread_that_sends_ends_the_migration(
