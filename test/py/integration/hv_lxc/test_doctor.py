@@ -38,22 +38,34 @@ import ctypes
 import os
 import pathlib
 import socket
+import struct
 from collections.abc import Callable, Iterator
 
 import pytest
 from ganeti.hypervisor.hv_lxc.blockers import Blocker, find_blockers
 from ganeti.hypervisor.hv_lxc.doctor import reading
-from ganeti.hypervisor.hv_lxc.doctor.guest import Guest
+from ganeti.hypervisor.hv_lxc.doctor.guest import Abilities, Guest
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
 
 HOST = Host(layout=Layout.below("/var/lib/ganeti", "/run", "/l", "/e"))
 LIBC = ctypes.CDLL(None, use_errno=True)
 # asm/unistd_64.h
-IO_URING_SETUP, PERF_EVENT_OPEN, USERFAULTFD = 425, 298, 323
+IO_URING_SETUP, PERF_EVENT_OPEN, USERFAULTFD, BPF = 425, 298, 323, 321
 PTRACE_TRACEME = 0
-CLONE_NEWUTS = 0x04000000
+# linux/sched.h
+CLONE_NEWNS = 0x00020000
+NAMESPACES = {
+  "cgroup": 0x02000000,
+  "ipc": 0x08000000,
+  "user": 0x10000000,
+  "uts": 0x04000000,
+}
 IPPROTO_MPTCP = 262
+# linux/bpf.h
+BPF_MAP_CREATE, BPF_PROG_LOAD = 0, 5
+BPF_MAP_TYPE_ARRAY, BPF_PROG_TYPE_SOCKET_FILTER = 2, 1
+MS_REC_PRIVATE = 0x44000
 
 
 def syscall(number: int, *arguments: object) -> int:
@@ -78,6 +90,37 @@ def userfaultfd() -> None:
   syscall(USERFAULTFD, os.O_CLOEXEC)
 
 
+def bpf_map() -> None:
+  """One number, by one number."""
+  attributes = ctypes.create_string_buffer(72)
+  struct.pack_into("4I", attributes, 0, BPF_MAP_TYPE_ARRAY, 4, 4, 1)
+  syscall(BPF, BPF_MAP_CREATE, attributes, len(attributes))
+
+
+def bpf_program() -> None:
+  """It returns 0."""
+  code = bytes((0xB7, *[0] * 7, 0x95, *[0] * 7))
+  texts = ctypes.create_string_buffer(code), ctypes.create_string_buffer(b"GPL")
+  attributes = ctypes.create_string_buffer(72)
+  where = map(ctypes.addressof, texts)
+  struct.pack_into(
+    "2I2Q", attributes, 0, BPF_PROG_TYPE_SOCKET_FILTER, 2, *where
+  )
+  syscall(BPF, BPF_PROG_LOAD, attributes, len(attributes))
+
+
+def raw() -> None:
+  keep(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
+
+
+def raw_6() -> None:
+  keep(socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6))
+
+
+def packet() -> None:
+  keep(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+
+
 def keep(sock: socket.socket) -> None:
   sock.detach()
 
@@ -99,9 +142,30 @@ def removed_file() -> None:
   os.posix_fallocate(fd, 0, 65 << 20)
 
 
-def other_host_name() -> None:
-  if LIBC.unshare(CLONE_NEWUTS):
-    raise OSError(ctypes.get_errno(), "unshare")
+def unshare(flag: int) -> None:
+  if LIBC.unshare(flag):
+    raise OSError(ctypes.get_errno(), f"unshare {flag:x}")
+
+
+def mount(kind: bytes, options: bytes = b"") -> None:
+  """On /mnt, in a mount namespace of its own."""
+  unshare(CLONE_NEWNS)
+  for done in (
+    LIBC.mount(b"none", b"/", None, MS_REC_PRIVATE, None),
+    LIBC.mount(b"none", b"/mnt", kind, 0, options),
+  ):
+    if done:
+      raise OSError(ctypes.get_errno(), "mount")
+
+
+def fuse_file_system() -> None:
+  """One that this process would serve, if anybody looked into it."""
+  fd = os.open("/dev/fuse", os.O_RDWR)
+  mount(b"fuse", b"fd=%d,rootmode=40000,user_id=0,group_id=0" % fd)
+
+
+def ramfs() -> None:
+  mount(b"ramfs")
 
 
 def traced() -> None:
@@ -162,9 +226,11 @@ def child_that(make: Callable[[], None]) -> Iterator[Guest]:
     os.waitpid(pid, 0)
 
 
-def blockers_of(make: Callable[[], None]) -> tuple[Blocker, ...]:
+def blockers_of(
+  make: Callable[[], None], node: Abilities | None = None
+) -> tuple[Blocker, ...]:
   with child_that(make) as guest:
-    return find_blockers(guest)
+    return find_blockers(guest, node)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +239,8 @@ def blockers_of(make: Callable[[], None]) -> tuple[Blocker, ...]:
     (io_uring, "anon_inode:[io_uring]"),
     (perf_event, "anon_inode:[perf_event]"),
     (userfaultfd, "anon_inode:[userfaultfd]"),
+    (bpf_map, "anon_inode:bpf-map"),
+    (bpf_program, "anon_inode:bpf-prog"),
     (fuse, "/dev/fuse"),
     (removed_file, "(deleted)"),
   ],
@@ -193,19 +261,45 @@ def test_socket_is_named(make: Callable[[], None], said: str) -> None:
   assert said in found.reason
 
 
+@pytest.mark.parametrize(
+  ("make", "said"),
+  [(raw, "raw_diag"), (raw_6, "raw_diag"), (packet, "af_packet_diag")],
+)
+def test_raw_socket_where_the_kernel_does_not_tell_of_it(
+  make: Callable[[], None], said: str
+) -> None:
+  node = Abilities(raw_sockets=False, packet_sockets=False)
+  (found,) = blockers_of(make, node)
+  assert found.object.startswith("fd ")
+  assert found.remedy == f"run modprobe {said}"
+  assert blockers_of(make) == ()
+
+
+@pytest.mark.parametrize(
+  ("make", "said"),
+  [(fuse_file_system, "fuse on /mnt"), (ramfs, "ramfs on /mnt")],
+)
+def test_mount_is_named(make: Callable[[], None], said: str) -> None:
+  (found,) = [b for b in blockers_of(make) if " on " in b.object]
+  assert found.object == said
+  assert found.remedy == "run umount /mnt in the guest"
+
+
 def test_traced_process() -> None:
   (found,) = blockers_of(traced)
   assert found.object == f"traced by process {os.getpid()}"
 
 
-def test_namespace_of_its_own() -> None:
-  with child_that(other_host_name) as guest:
+@pytest.mark.parametrize("kind", NAMESPACES)
+def test_namespace_of_its_own(kind: str) -> None:
+  with child_that(lambda: unshare(NAMESPACES[kind])) as guest:
     child = guest.processes[0]
     both = reading.read_processes(
       HOST, "x", os.getpid(), [os.getpid(), child.pid]
     )
-  (found,) = [b for b in find_blockers(both) if "uts" in b.object]
-  assert found.pid == child.pid
+  (found,) = [b for b in find_blockers(both) if b.pid == child.pid]
+  assert found.object == child.namespaces[kind]
+  assert f"a {kind} namespace of its own" in found.reason
 
 
 def test_what_can_be_saved_is_not_in_the_way() -> None:
