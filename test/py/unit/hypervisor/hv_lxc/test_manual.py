@@ -97,6 +97,56 @@ def test_range(name: str) -> None:
       params.parse({name: value})
 
 
+# What the manual says in words, as values: (accepted, refused).
+_IN_WORDS = {
+  "cpu_mask": (("0-2,4", "all", "", "0:1"), ("x", "3-1")),
+  "devices": (("c *:* m", "b 8:0 rwm,c 1:3 r"), ("x 1:3 rwm", "c 1:3 z")),
+  "drop_capabilities": (("sys_time,bpf", ""), ("nonsense",)),
+  "extra_cgroups": (("pids,cpuset", ""), ("a b",)),
+  "extra_config": (
+    ("lxc.prlimit.nofile=4096", "file:web", ""),
+    ("lxc.rootfs.path=/", "file:../web", "x"),
+  ),
+  "security_domain": (
+    ("", "unconfined", "lxc-container-default"),
+    ("nonsense",),
+  ),
+}
+
+
+def values_of(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """What the manual says is accepted, and something that it does not."""
+  if name in _IN_WORDS:
+    return _IN_WORDS[name]
+  text = described()[name]["Value"]
+  assert re.fullmatch(r"(nothing|``\S+``)( or ``\S+``)+", text), text
+  nothing = ("",) if "nothing" in text else ()
+  return (*re.findall("``(.+?)``", text), *nothing), ("nonsense",)
+
+
+@pytest.mark.parametrize(
+  "name", [n for n, v in paramvalues.defaults().items() if isinstance(v, str)]
+)
+def test_values(name: str) -> None:
+  accepted, refused = values_of(name)
+  for value in accepted:
+    params.parse({name: value})
+  for value in refused:
+    with pytest.raises(Refused):
+      params.parse({name: value})
+
+
+def test_a_unit_is_given_for_every_number() -> None:
+  units = {
+    name: described()[name]["Unit"]
+    for name, default in paramvalues.defaults().items()
+    if isinstance(default, int)
+  }
+  # A port is a name.
+  assert units.pop("migration_port") == "none"
+  assert "none" not in units.values()
+
+
 def test_files_that_are_named_exist_in_the_layout() -> None:
   layout = Layout.below(
     "/var/lib/ganeti", "/var/run/ganeti", "/var/log/ganeti", "/etc/ganeti"
