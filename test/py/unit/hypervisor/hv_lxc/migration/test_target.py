@@ -59,6 +59,12 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
   return found
 
 
+@pytest.fixture
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.setattr(target.hierarchies, "find", lambda _: None)
+  monkeypatch.setattr(target.cgroup, "is_running", lambda *_: False)
+
+
 def _save(node: Host, state: State) -> None:
   journals.save(
     node, Journal(name=NAME, id="m1", state=state, role=Role.TARGET)
@@ -107,16 +113,14 @@ def test_a_guest_that_is_not_to_be_restored_is_not(
     (State.IDLE, False, False, False),
   ],
 )
+@pytest.mark.usefixtures("nothing_runs")
 def test_whether_a_source_may_have_something_to_ask(
   node: Host,
-  monkeypatch: pytest.MonkeyPatch,
   state: State,
   agreed: bool,
   is_late: bool,
   needed: bool,
 ) -> None:
-  monkeypatch.setattr(target.cgroup, "is_running", lambda *_: False)
-  monkeypatch.setattr(target.hierarchies, "find", lambda _: None)
   role = Role.NONE if state is State.IDLE else Role.TARGET
   journals.save(
     node, Journal(name=NAME, state=state, role=role, id="m1", agreed=agreed)
@@ -160,29 +164,25 @@ FILES = (
 )
 
 
-def _expecting(node: Host) -> None:
-  journals.save(
-    node,
-    Journal(
-      name=NAME,
-      id="m1",
-      secret="5e" * 32,
-      state=State.EXPECTING,
-      role=Role.TARGET,
-    ),
+@pytest.fixture
+def expecting(node: Host, nothing_runs: None) -> Host:
+  """The node, when Ganeti has announced a guest."""
+  announced = Journal(
+    name=NAME,
+    id="m1",
+    secret="5e" * 32,
+    state=State.EXPECTING,
+    role=Role.TARGET,
   )
+  journals.save(node, announced)
+  return node
 
 
-def test_the_source_is_told_at_once_how_much_is_taken(
-  node: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-  monkeypatch.setattr(target.hierarchies, "find", lambda _: None)
-  monkeypatch.setattr(target.cgroup, "is_running", lambda *_: False)
-  _expecting(node)
-  (answer,) = serve(node, *FILES)
+def test_the_source_is_told_at_once_how_much_is_taken(expecting: Host) -> None:
+  (answer,) = serve(expecting, *FILES)
   assert isinstance(answer, Room)
   assert answer.size > 0
-  home = node.layout.migration(NAME).home
+  home = expecting.layout.migration(NAME).home
   assert sorted(p.name for p in (home / "files").iterdir()) == [
     "config",
     "record.json",
@@ -190,24 +190,18 @@ def test_the_source_is_told_at_once_how_much_is_taken(
 
 
 def test_more_room_than_can_be_said(
-  node: Host, monkeypatch: pytest.MonkeyPatch
+  expecting: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  monkeypatch.setattr(target.hierarchies, "find", lambda _: None)
-  monkeypatch.setattr(target.cgroup, "is_running", lambda *_: False)
-  _expecting(node)
   monkeypatch.setattr(target, "_RESERVE_BYTES", -(1 << 60))
-  (answer,) = serve(node, *FILES)
+  (answer,) = serve(expecting, *FILES)
   assert isinstance(answer, Room)
 
 
 def test_a_source_that_comes_too_late_is_told_before_it_stops_anything(
-  node: Host, monkeypatch: pytest.MonkeyPatch
+  expecting: Host,
 ) -> None:
-  monkeypatch.setattr(target.hierarchies, "find", lambda _: None)
-  monkeypatch.setattr(target.cgroup, "is_running", lambda *_: False)
-  _expecting(node)
-  path = node.layout.migration(NAME).journal
+  path = expecting.layout.migration(NAME).journal
   path.write_text(path.read_text().replace('"expecting"', '"closed"'))
-  (answer,) = serve(node, *FILES)
+  (answer,) = serve(expecting, *FILES)
   assert isinstance(answer, Trouble)
   assert "is over on this node" in answer.reason
