@@ -202,11 +202,52 @@ def test_facts_of_two_nodes_are_compared(cluster: Cluster) -> None:
   argv = ("--json", "--compare", "/run/facts.json", instance.name)
   data = json.loads(doctor(instance.node, *argv).output)
   assert data["differences"] == []
-  older = {**json.loads(facts), "kernel": "5.10.0"}
-  instance.node.write("/run/facts.json", json.dumps(older))
+  mine = json.loads(facts)
+  lesser = {
+    "kernel": ("5.10.0", "Linux 5.10.0 on the target is older"),
+    "lxc": ("4.0.1", "LXC 4.0.1 on the target is older"),
+    "criu": ("3.1", "CRIU 3.1 on the target is older"),
+    "cpu_flags": (mine["cpu_flags"][1:], f" has: {mine['cpu_flags'][0]}"),
+  }
+  changed = {**mine, **{key: value for key, (value, _) in lesser.items()}}
+  instance.node.write("/run/facts.json", json.dumps(changed))
   data = json.loads(doctor(instance.node, *argv).output)
-  (difference,) = data["differences"]
-  assert "Linux 5.10.0" in difference["what"]
+  said = [difference["what"] for difference in data["differences"]]
+  for _, text in lesser.values():
+    assert [one for one in said if text in one], said
+  assert len(said) == len(lesser)
+  assert not data["migratable"]
+  instance.node.run("rm", "/run/facts.json")
+
+
+def test_nodes_that_could_take_the_guest_are_told(cluster: Cluster) -> None:
+  instance = cluster.add(hv=("num_ttys=0",))
+  other = cluster.other(instance.node)
+  found = {d["node"]: d for d in examined(instance)["destinations"]}
+  assert set(found) == {
+    node.host_name for node in cluster.nodes if node != instance.node
+  }
+  assert found[other.host_name]["fits"] is True
+  program = other.run("which", "criu").strip()
+  other.sh(f"mv {program} {program}.away")
+  try:
+    (told,) = [
+      d
+      for d in examined(instance)["destinations"]
+      if d["node"] == other.host_name
+    ]
+  finally:
+    other.sh(f"mv {program}.away {program}")
+  assert told["fits"] is False
+  assert "CRIU is not on the target" in told["problems"][0]["what"]
+
+
+def test_disks_that_no_other_node_has(cluster: Cluster) -> None:
+  instance = cluster.add(hv=("num_ttys=0",), template="file")
+  found = examined(instance)
+  assert not found["migratable"]
+  for other in found["destinations"]:
+    assert "disks (file)" in other["problems"][0]["what"]
 
 
 def test_ordinary_user_is_told_what_cannot_be_seen(cluster: Cluster) -> None:
@@ -239,7 +280,35 @@ def test_figures_for_prometheus(cluster: Cluster) -> None:
   assert value("cpu_seconds_total") > 0
   assert value("pids") >= len(instance.inside("ls -d /proc/[1-9]*").split()) - 2
   assert value("filesystem_size_bytes") > value("filesystem_avail_bytes") > 0
-  assert value("network_receive_bytes_total") >= 0
+  cluster.master.run("ping", "-c3", "-W5", "-s1000", instance.address)
+  out = instance.node.run("ganeti-lxc-metrics")
+  for direction in ("receive", "transmit"):
+    assert value(f"network_{direction}_bytes_total") > 3000
+  for direction in ("read", "written"):
+    assert value(f"io_{direction}_bytes_total") >= 0
+
+
+def test_figures_of_a_migration(cluster: Cluster) -> None:
+  instance = cluster.add(hv=("num_ttys=0",))
+  source = instance.node
+
+  def counted() -> dict[str, float]:
+    lines = source.run("ganeti-lxc-metrics").splitlines()
+    pairs = (line.rpartition(" ") for line in lines if line[0] != "#")
+    return {
+      name.removeprefix("ganeti_lxc_"): float(value)
+      for name, _, value in pairs
+      if name.startswith("ganeti_lxc_migration")
+    }
+
+  before = counted()
+  instance.gnt("migrate", "-f")
+  after = counted()
+  grown = {name: after[name] - before.get(name, 0) for name in after}
+  assert grown['migrations_total{outcome="succeeded"}'] == 1
+  assert grown["migration_sent_bytes_total"] > 10_000
+  frozen = grown["migration_frozen_seconds_total"]
+  assert 0 < frozen < grown["migration_seconds_total"]
 
 
 def test_figures_in_a_file_for_the_textfile_collector(

@@ -239,6 +239,16 @@ class Layout:
     """The cluster's (pathutils.NODED_CERT_FILE)."""
     return self.data_dir.parent / "server.pem"
 
+  @property
+  def known_hosts(self) -> Path:
+    """The host key of all nodes (pathutils.SSH_KNOWN_HOSTS_FILE)."""
+    return self.data_dir.parent / "known_hosts"
+
+  @property
+  def cluster_config(self) -> Path:
+    """On master candidates (pathutils.CLUSTER_CONF_FILE)."""
+    return self.data_dir.parent / "config.data"
+
   def ssconf(self, key: str) -> Path:
     """What Ganeti tells every node (ssconf.py, KeyToFilename)."""
     return self.data_dir.parent / f"ssconf_{key}"

@@ -37,6 +37,7 @@ What keeps a guest from moving (C{blockers} has the rules of processes):
   mountrules.py    Which mounts CRIU cannot make again, and why
   abilities.py     What this node's kernel and CRIU can do
   facts.py         What has to be alike on two nodes, and what differs
+  elsewhere.py     To which nodes a guest could be moved, asked by ssh
   livecheck.py     Whether a node can take part in live migrations
 
 What is told to people and programs:

@@ -37,10 +37,12 @@ from dataclasses import asdict, dataclass
 from ..blockers import Blocker
 from ..model import Problem
 from ..node import Finding, State
+from .elsewhere import Destination
 from .facts import Facts
 
 _COLUMNS = 79
 _DEEP = " " * 10
+_ANSWERS = {True: "fits", False: "does not fit", None: "not known"}
 _MARK_WIDTH = max(map(len, State)) + 2
 
 
@@ -50,6 +52,7 @@ class GuestReport:
 
   @ivar unseen: processes that the caller may not look into
   @ivar differences: from the node it was compared with; None without one
+  @ivar destinations: the other nodes, if they were asked
 
   """
 
@@ -61,6 +64,7 @@ class GuestReport:
   facts: Facts
   unseen: int = 0
   differences: tuple[Problem, ...] | None = None
+  destinations: tuple[Destination, ...] = ()
 
   @property
   def hindrances(self) -> tuple[str, ...]:
@@ -74,7 +78,10 @@ class GuestReport:
   @property
   def movable(self) -> bool:
     """Whether nothing was found that stands in the way."""
-    return not (self.blockers or self.hindrances or self.unseen)
+    fits_nowhere = self.destinations and all(
+      other.fits is False for other in self.destinations
+    )
+    return not (self.blockers or self.hindrances or self.unseen or fits_nowhere)
 
 
 def node_table(findings: Sequence[Finding]) -> str:
@@ -111,6 +118,7 @@ def guest_table(report: GuestReport) -> str:
   lines += _blockers(report.blockers)
   if report.lost:
     lines += ["", "What would not come along:", *_blockers(report.lost)]
+  lines += _destinations(report.destinations)
   degraded = [f for f in report.live if f.problem and f.subject != "CRIU"]
   if degraded:
     lines += ["", "What is worse than it could be on this node:"]
@@ -118,13 +126,30 @@ def guest_table(report: GuestReport) -> str:
       lines += _wrapped(f"- {finding.problem}", "  ", "    ")
   lines += ["", "This node, to be compared with another:"]
   lines += [f"  {text}" for text in facts_lines(report.facts)]
-  if report.differences is None:
+  if report.differences is None and not report.destinations:
     lines += [
       "",
       "To compare: run ganeti-lxc-doctor --facts on the other node, and here",
       f"ganeti-lxc-doctor --compare FILE {report.name}",
     ]
   return "\n".join(lines) + "\n"
+
+
+def _destinations(destinations: Sequence[Destination]) -> list[str]:
+  """Each with what speaks against it, and what could be done."""
+  if not destinations:
+    return []
+  lines = ["", "Nodes, as places for it:"]
+  width = max(len(other.node) for other in destinations)
+  for other in destinations:
+    answer = _ANSWERS[other.fits]
+    lines.append(f"  {other.node:<{width}}  {answer}")
+    for problem in other.problems:
+      lines += _wrapped(problem.what, _DEEP, _DEEP)
+      lines.append(f"{_DEEP}-> {problem.remedy}")
+    if other.unknown:
+      lines += _wrapped(f"cannot be asked: {other.unknown}", _DEEP, _DEEP)
+  return lines
 
 
 def guest_json(report: GuestReport) -> str:
@@ -143,6 +168,9 @@ def guest_json(report: GuestReport) -> str:
       "differences": None
       if report.differences is None
       else [asdict(problem) for problem in report.differences],
+      "destinations": [
+        {**asdict(other), "fits": other.fits} for other in report.destinations
+      ],
     }
   )
 

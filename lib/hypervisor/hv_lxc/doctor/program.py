@@ -48,7 +48,7 @@ from ..command import SEARCH_PATH
 from ..errors import LxcError, Refused
 from ..host import Host, read_text
 from ..node import Finding, Node, State
-from . import abilities, facts, livecheck, output, reading
+from . import abilities, elsewhere, facts, livecheck, output, reading
 
 NAME = "ganeti-lxc-doctor"
 FINE, BAD, UNANSWERED = range(3)
@@ -107,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     help="print what two nodes have to have in common, as JSON",
   )
   parser.add_argument(
+    "--here",
+    action="store_true",
+    help="do not ask the cluster's other nodes, by ssh, whether they could"
+    " take the instance",
+  )
+  parser.add_argument(
     "--compare",
     metavar="FILE",
     type=Path,
@@ -154,6 +160,7 @@ def _instance(node: Node, options: argparse.Namespace) -> int:
     facts=mine,
     unseen=guest.unseen,
     differences=facts.differences(mine, other) if other else None,
+    destinations=_destinations(node, options, mine),
   )
   as_text = output.guest_json if options.json else output.guest_table
   if guest.unseen:
@@ -167,6 +174,15 @@ def _instance(node: Node, options: argparse.Namespace) -> int:
   if guest.unseen:
     return UNANSWERED
   return FINE if report.movable else BAD
+
+
+def _destinations(
+  node: Node, options: argparse.Namespace, mine: facts.Facts
+) -> tuple[elsewhere.Destination, ...]:
+  """None for whoever has named one, and for those whom nobody lets in."""
+  if options.compare or options.here or os.geteuid() != 0:
+    return ()
+  return elsewhere.destinations(node, mine, options.instance)
 
 
 def _live(node: Node) -> tuple[Finding, ...]:

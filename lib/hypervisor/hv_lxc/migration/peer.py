@@ -106,7 +106,7 @@ def ask_everybody(host: Host, name: str, port: int) -> list[Event]:
   @return: what those say who answer
 
   """
-  others = [address for address in _other_nodes(host) if address]
+  others = [address for _, address in other_nodes(host) if address]
   if not others:
     return []
 
@@ -128,11 +128,11 @@ def ask_everybody(host: Host, name: str, port: int) -> list[Event]:
     return list(pool.map(one, others))
 
 
-def _other_nodes(host: Host) -> list[str]:
-  """The addresses of all nodes that are not marked offline, but this one."""
+def other_nodes(host: Host) -> list[tuple[str, str]]:
+  """Name and address of all nodes not marked offline, but this one."""
   offline = (read_optional(host.layout.ssconf("offline_nodes")) or "").split()
   return [
-    address
+    (node, address)
     for node, address in _addresses(host, "node_secondary_ips")
     if node not in offline and not _is_here(node, address)
   ]
