@@ -34,7 +34,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
-from cluster import leaks, packages
+from cluster import leaks, packages, second
 from cluster.cluster import (
   Cluster,
   Node,
@@ -109,6 +109,13 @@ def cluster(
     complaints = leak_watch.complaints()
     complaints += [f"ran on two nodes at once: {n}" for n in watch.seen]
     assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def stock(cluster: Cluster) -> Iterator[Cluster]:
+  """A cluster of one node, made with Ganeti's own driver, of another name."""
+  with second.cluster(f"{cluster.lab}-out", "--no-driver") as made:
+    yield made
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,8 @@ about it:
   .. run: live                   refused where the nodes' CRIU does not work
   .. run: any status             what it exits with depends on the node
   .. run: vm, WHY                needs a kernel that the lab does not have
-  .. run: elsewhere, WHY         needs what no lab has; other tests do it
+  .. run: another cluster        on the node of one that begins without the
+                                 driver, beside the package's file
 """
 
 import dataclasses
@@ -59,8 +60,8 @@ _BLOCK = re.compile(
 )
 _PLACES = {
   "",
+  "another cluster",
   "any status",
-  "elsewhere",
   "every node",
   "live",
   "node2.example.com",
