@@ -34,7 +34,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from cluster import packages, second
+from cluster import packages
 from cluster.cluster import Cluster, Node, wait_for
 from cluster.packages import NEXT, Packages
 from cluster.verify import problems
@@ -48,13 +48,6 @@ find / -xdev \( -path /proc -o -path /var/tmp -o -path /usr/src \) -prune -o \
   \( -name '*ganeti-lxc*' -o -path '*/ganeti/lxc*' -o -path '*hv_lxc/*' \
   -o -name 'hv_lxc.new*' -o -name '11-ganeti*' -o -name 'kpartx*.py*' \) -print
 """
-
-
-@pytest.fixture
-def stock(cluster: Cluster) -> Iterator[Cluster]:
-  """A cluster of one node, made with Ganeti's own driver, of another name."""
-  with second.cluster(f"{cluster.lab}-out", "--no-driver") as made:
-    yield made
 
 
 def _stored(cluster: Cluster) -> set[str]:
@@ -240,6 +233,46 @@ def test_a_half_configured_package_is_the_old_one(
   node.run("dpkg", "--configure", "--pending")
   assert packages.version(node) == f"{NEXT} installed"
   assert instance.status == "running"
+
+
+@pytest.fixture
+def beside(cluster: Cluster) -> Iterator[str]:
+  """An instance of another hypervisor, which stands for KVM."""
+  both = "--enabled-hypervisors=fake,lxc"
+  with cluster.modified(both, back=("--enabled-hypervisors=lxc",)):
+    name = packages.add_fake(cluster)
+    yield name
+    cluster.gnt("instance", "remove", "-f", name)
+
+
+# dpkg renames its own notes first, then one file of the package after the
+# other.
+@pytest.mark.parametrize("renames", [60, 150])
+def test_a_half_unpacked_package_leaves_all_instances_manageable(
+  cluster: Cluster, releases: Packages, beside: str, renames: int
+) -> None:
+  """The power fails while dpkg puts the files in place."""
+  node = cluster.master
+  instance = cluster.add()
+  path = releases.put(node, releases.later)
+  cut = f"inject=rename:signal=KILL:when={renames}"
+  traced = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=rename")
+  done = node.try_run(*traced, "-e", cut, "dpkg", "--unpack", path)
+  assert done.status != 0
+  assert packages.version(node).endswith(" half-installed")
+  assert ".dpkg-new" in node.run("ls", "-R", "/usr/share/ganeti-lxc")
+  for verb in ("stop", "start"):
+    node.run("/usr/lib/ganeti/daemon-util", verb, "ganeti-noded")
+  for verb in ("shutdown", "startup", "reboot"):
+    cluster.gnt("instance", verb, beside)
+    instance.gnt(verb)
+  assert packages.hypervisors(cluster) == {
+    beside: ("fake", "running"),
+    instance.name: ("lxc", "running"),
+  }
+  assert problems(cluster) == []
+  node.run("dpkg", "--install", path)
+  assert packages.version(node) == f"{NEXT} installed"
 
 
 def test_a_damaged_package_changes_nothing(
