@@ -29,47 +29,13 @@
 """An unmodified Debian guest with systemd moves while a client counts."""
 
 import pytest
-from cluster import groups
+from cluster import echoing, groups
 from cluster.cluster import Cluster, Instance, wait_for
 from cluster.stream import Stream
 
 # Processes of other users, cgroup v2, AppArmor.
 pytestmark = [pytest.mark.vm, pytest.mark.criu]
 
-_PORT = 7000
-# With what every Debian has: a daemon of another user, started by systemd,
-# which kills it unless it gives signs of life.
-_PROGRAM = """\
-use IO::Select;
-use IO::Socket::INET;
-use Socket;
-$SIG{CHLD} = "IGNORE";
-socket my $notify, AF_UNIX, SOCK_DGRAM, 0 or die $!;
-my $systemd = sockaddr_un $ENV{NOTIFY_SOCKET};
-my $door = IO::Socket::INET->new(
-  LocalPort => 7000, Listen => 5, ReuseAddr => 1) or die $!;
-my $knocks = IO::Select->new($door);
-while (1) {
-  send $notify, "WATCHDOG=1", 0, $systemd;
-  $knocks->can_read(2) or next;
-  my $line = $door->accept or next;
-  next if fork;
-  while (sysread $line, my $text, 65536) {
-    for (my $done = 0; $done < length $text;) {
-      $done += syswrite $line, $text, length($text) - $done, $done;
-    }
-  }
-  exit;
-}
-"""
-_UNIT = """\
-[Unit]
-Description=Sends back what it is sent
-[Service]
-User=www-data
-ExecStart=/usr/bin/perl /usr/local/lib/echo.pl
-WatchdogSec=1min
-"""
 _UNITS = "dbus ssh cron echo systemd-journald systemd-logind"
 
 
@@ -78,14 +44,7 @@ def _booted(cluster: Cluster, **wanted: object) -> Instance:
   instance = cluster.add(memory="memory=256M", hv=("num_ttys=0",), **wanted)
   done = instance.try_inside("systemctl is-system-running --wait")
   assert done.output.strip() == "running"
-  for path, text in (
-    ("/usr/local/lib/echo.pl", _PROGRAM),
-    ("/etc/systemd/system/echo.service", _UNIT),
-  ):
-    instance.node.run(
-      *instance.attach_argv("/bin/sh", "-c", f"cat >{path}"), stdin=text
-    )
-  instance.inside("systemctl start echo")
+  echoing.by_systemd(instance)
   return instance
 
 
@@ -148,7 +107,9 @@ def test_debian_13_moves_there_and_back(
     _synced(instance)
   before = _facts(instance)
   assert "www-data" in str(before["users"])
-  with Stream(cluster.master, instance.address, _PORT, pause_s=0.2) as stream:
+  with Stream(
+    cluster.master, instance.address, echoing.PORT, pause_s=0.2
+  ) as stream:
     for _ in cluster.nodes[:2]:
       _migrate(instance)
       stream.expect_progress()

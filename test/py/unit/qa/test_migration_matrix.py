@@ -1,0 +1,106 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+
+"""The table of which guest moves between which hosts."""
+
+import pathlib
+
+import pytest
+from cluster.migration_matrix import cells, table
+from cluster.migration_matrix.cells import FAILS, MOVES, REFUSED, Cell
+from cluster.migration_matrix.table import Column
+
+_BEGIN = "Failure: command execution error:\nCould not start: "
+_REFUSED = (
+  "Instance inst1.lab cannot be migrated live: process 91\n(dbus-daemon),"
+  " user 101: needs CAP_SYS_RESOURCE (ganeti-lxc-doctor inst1.lab\non its"
+  " node tells all; gnt-instance failover moves it with a restart)\n"
+)
+
+
+def test_the_reason_is_found_in_what_gnt_instance_prints() -> None:
+  assert cells.reason_of(_BEGIN + _REFUSED) == (
+    "process 91 (dbus-daemon), user 101: needs CAP_SYS_RESOURCE"
+  )
+
+
+def test_of_many_processes_the_first_is_named() -> None:
+  said = _REFUSED.replace(
+    " (ganeti", "; process 2 (x): y; process 3 (x): y (ganeti"
+  )
+  reason = cells.reason_of(said)
+  assert reason.startswith("process 91 (dbus-daemon)")
+  assert reason.endswith("CAP_SYS_RESOURCE; 2 more")
+
+
+@pytest.mark.parametrize(
+  "said",
+  [
+    "Instance inst1.lab could not be checkpointed, it runs on: x",
+    "Instance inst1.lab could not be restored: x",
+    "Node failed",
+  ],
+)
+def test_what_was_tried_in_vain_is_no_refusal(said: str) -> None:
+  assert not cells.reason_of(_BEGIN + said)
+
+
+def _cell(number: int, verdict: str, remark: str = "x") -> Cell:
+  return Cell(cells.GUESTS[number].label, verdict, remark)
+
+
+def test_a_run_fills_its_column_and_leaves_the_others(
+  tmp_path: pathlib.Path,
+) -> None:
+  path = tmp_path / "m.json"
+  table.save({"A": Column({}, {}).with_cells([_cell(0, MOVES)])}, path)
+  kept = table.load(path)
+  second = Column({"kernel": "6.1"}, {}).with_cells([_cell(1, REFUSED, "uts")])
+  table.save({**kept, "B": second.with_cells([_cell(0, FAILS)])}, path)
+  columns = table.load(path)
+  assert columns["A"] == kept["A"]
+  assert list(columns["B"].cells.values()) == [
+    _cell(0, FAILS),
+    _cell(1, REFUSED, "uts"),
+  ]
+  text = path.with_suffix(".rst").read_text()
+  assert (
+    f"   * - {cells.GUESTS[0].label}\n     - {MOVES}\n     - {FAILS}" in text
+  )
+  assert f"   * - {cells.GUESTS[1].label}\n     - -\n     - {REFUSED}" in text
+  assert ":kernel: 6.1" in text
+
+
+def test_a_guest_tried_again_replaces_what_was_seen_before() -> None:
+  column = Column({}, {}).with_cells([_cell(0, FAILS), _cell(1, MOVES)])
+  again = column.with_cells([_cell(0, MOVES)])
+  assert [c.verdict for c in again.cells.values()] == [MOVES, MOVES]
+  assert table.summary(list(again.cells.values())) == (
+    "2 move, 0 refused beforehand, 0 fail"
+  )
