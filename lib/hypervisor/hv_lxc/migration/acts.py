@@ -268,12 +268,13 @@ class NodeActs:
     request = restore.RestoreRequest(
       name=self.name, uuid=part.uuid, disks=part.disks
     )
-    restore.restore(
+    times = restore.restore(
       self.host,
       self.storage,
       request,
       before_release=lambda: self._allow(machine),
     )
+    _log.info("Instance %s is restored, in ms: %s", self.name, times)
 
   def _allow(self, machine: Machine) -> None:
     machine.fire(Event.POST_RESTORE)

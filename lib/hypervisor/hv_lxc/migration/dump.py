@@ -61,6 +61,7 @@ from ..host import (
   write_file,
 )
 from . import criu, delegation, group_tree, held, instance_files, netlock
+from .progress import Times
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DumpTimes:
+class DumpTimes(Times):
   """How long the parts of a dump took, in seconds.
 
   @ivar dump: until the images were complete

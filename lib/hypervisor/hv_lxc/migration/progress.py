@@ -32,7 +32,8 @@
 import json
 import threading
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import Field, asdict, dataclass, fields, replace
+from typing import Any, ClassVar
 
 from ..host import read_optional, write_file
 from ..layout import MigrationPaths
@@ -96,6 +97,17 @@ def load(paths: MigrationPaths) -> Progress:
     return Progress(**known, times=times)
   except (OSError, ValueError, TypeError, AttributeError):
     return Progress()
+
+
+class Times:
+  """How long the parts of something took: a dataclass of seconds."""
+
+  __slots__ = ()
+  __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+  def __str__(self) -> str:
+    spans = [(f.name, getattr(self, f.name)) for f in fields(self)]
+    return ", ".join(f"{name} {seconds * 1e3:.0f}" for name, seconds in spans)
 
 
 class Reporter:

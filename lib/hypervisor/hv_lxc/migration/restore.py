@@ -76,6 +76,7 @@ from . import (
   pressure,
   reload,
 )
+from .progress import Times
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class RestoreRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreTimes:
+class RestoreTimes(Times):
   """How long the parts of a restore took, in seconds.
 
   @ivar disks: until the disks were mounted

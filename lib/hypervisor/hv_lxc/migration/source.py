@@ -186,7 +186,8 @@ class _Source:
         complete()
         self._verify(sending)
 
-      dump.dump(self.host, name, hold=hold, run=run, parent=parent)
+      times = dump.dump(self.host, name, hold=hold, run=run, parent=parent)
+    _log.info("Instance %s is dumped, in ms: %s", name, times)
 
   def _copy_running(
     self, sending: Sending, run: dump.Run, room: int

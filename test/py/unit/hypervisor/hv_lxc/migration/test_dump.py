@@ -28,6 +28,7 @@
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
 import pathlib
+import re
 from collections.abc import Callable
 
 import pytest
@@ -83,6 +84,11 @@ def test_everything_is_there_when_it_is_held(node: FakeCriu) -> None:
   assert {"inventory.img", "config", "record.json", "nic0.env"} <= set(seen)
   assert not node.node.running()
   assert not asked_for_rules(node)
+
+
+def test_what_took_how_long_is_told_for_the_log(node: FakeCriu) -> None:
+  said = str(run(node))
+  assert re.fullmatch(r"dump \d+, hold \d+, end \d+, frozen \d+", said)
 
 
 def test_the_monitors_hook_is_told_that_the_guest_goes_elsewhere(
