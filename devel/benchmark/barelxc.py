@@ -34,8 +34,10 @@ With the unmount and the mount that a move to another node has in between.
 """
 
 import json
+import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -62,12 +64,15 @@ _START = """
 lxc-start -P {lxcpath} -n {name} -d
 lxc-wait -P {lxcpath} -n {name} -s RUNNING -t 30
 """
+# Seconds since CRIU was started.
+_STAMP = re.compile(r"\((\d+\.\d+)\)")
+_FROZEN_SINCE = "freezing cgroup"
 _FREEZE_OUT = """
-lxc-checkpoint -P {lxcpath} -n {name} -s -D {home}/images
+lxc-checkpoint -P {lxcpath} -n {name} -s -v -D {home}/images
 lxc-wait -P {lxcpath} -n {name} -s STOPPED -t 30
 """
 _BRING_BACK = """
-lxc-checkpoint -P {lxcpath} -n {name} -r -D {home}/images
+lxc-checkpoint -P {lxcpath} -n {name} -r -v -D {home}/images
 lxc-wait -P {lxcpath} -n {name} -s RUNNING -t 30
 """
 
@@ -83,6 +88,7 @@ class BareLxc:
     self._home = self._lxcpath / _NAME
     (self._home / "rootfs").mkdir(parents=True)
     self._log = self._lxcpath / "log"
+    self._spent: dict[str, float] = {}
     bridge = ask(["ip", "-4", "-json", "address", "show", "dev", "br0"])
     own = json.loads(bridge)[0]["addr_info"][0]
     self._address = f"{own['local'].rsplit('.', 1)[0]}.251"
@@ -122,11 +128,35 @@ class BareLxc:
   def freeze_out(self) -> None:
     """To files, and the disk is let go."""
     (self._home / "images").mkdir()
-    self._sh(_FREEZE_OUT + UNMOUNT)
+    self._sh(_FREEZE_OUT)
+    begun = time.monotonic()
+    self._sh(UNMOUNT)
+    self._spent["unmount"] = time.monotonic() - begun
 
   def bring_back(self) -> None:
     """The disk is mounted again, as on another node."""
-    self._sh(MOUNT + _BRING_BACK)
+    begun = time.monotonic()
+    self._sh(MOUNT)
+    self._spent["mount"] = time.monotonic() - begun
+    self._sh(_BRING_BACK)
+
+  def steps(self) -> dict[str, float]:
+    """What each step of the last time took, in milliseconds.
+
+    CRIU's own share of it, by its logs; a script takes about a millisecond to
+    be started.
+
+    """
+    dump, back = (
+      (self._home / "images" / name).read_text(encoding="utf-8")
+      for name in ("dump.log", "restore.log")
+    )
+    steps = {
+      "dump, frozen": frozen(dump),
+      **self._spent,
+      "restore": _last(back),
+    }
+    return {name: seconds * 1e3 for name, seconds in steps.items()}
 
   def end(self) -> None:
     """Whatever is left."""
@@ -136,3 +166,13 @@ class BareLxc:
       script = UNMOUNT.format_map(self._words)
       subprocess.run(["sh", "-c", script], capture_output=True)
     shutil.rmtree(self._home / "images", ignore_errors=True)
+
+
+def frozen(log: str) -> float:
+  """How long the guest stood still in a dump, by CRIU's log."""
+  return _last(log) - _last(log.partition(_FROZEN_SINCE)[0])
+
+
+def _last(log: str) -> float:
+  """The last time in a log of CRIU's."""
+  return float(_STAMP.findall(log)[-1])

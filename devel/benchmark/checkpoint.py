@@ -39,10 +39,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from .barelxc import BareLxc
 from .course import client, holding, memory_group, wait_for
-from .figures import Figure
+from .figures import Figure, shares, told
 from .findings import Findings
 from .peers import Freezer, PeerError, trying
+from .recorded import BARE_STEPS
 
 PORT = 7000
 _WHAT = "checkpoint a guest with a connection, and restore it"
@@ -65,7 +67,8 @@ def measure(
     for mib in memory:
       progress(f"checkpoint and restore by {peer.name}, {mib} MiB")
       count = rounds if mib == memory[0] else -(-rounds // 2)
-      samples = _stalls(peer, count, mib)
+      steps: list[dict[str, float]] = []
+      samples = _stalls(peer, count, mib, steps)
       findings.figures.append(
         Figure(
           name=f"{peer.name}: stall of a client, {mib} MiB held",
@@ -74,15 +77,31 @@ def measure(
           limits="checkpoint to a file and restore from it, on one node",
         )
       )
+      if steps:
+        findings.figures.append(bare_steps(mib, steps))
 
   trying(peers, findings, _WHAT, one)
 
 
-def _stalls(peer: Freezer, rounds: int, mib: int) -> list[float]:
+def bare_steps(mib: int, steps: list[dict[str, float]]) -> Figure:
+  """Their sum, which a live migration is compared with."""
+  return Figure(
+    name=BARE_STEPS.format(mib),
+    unit="ms",
+    ours=tuple(sum(one.values()) for one in steps),
+    limits=told(shares(steps)),
+  )
+
+
+def _stalls(
+  peer: Freezer, rounds: int, mib: int, steps: list[dict[str, float]]
+) -> list[float]:
   found = []
   for _ in range(rounds):
     try:
       found.append(_stall(peer, mib))
+      if isinstance(peer, BareLxc):
+        steps.append(peer.steps())
     finally:
       peer.end()
   return found

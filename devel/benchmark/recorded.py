@@ -43,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = "ganeti-lxc"
+BARE_STEPS = "lxc-checkpoint: sum of the bare steps, {} MiB held"
 PEER_STALL = re.compile(r"(?!migration)([\w-]+): stall of a client, ")
 _QUARTERS = 4
 _TENTHS, _WHOLES = 10, 100
