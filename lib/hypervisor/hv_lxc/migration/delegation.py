@@ -33,17 +33,23 @@
 systemd mounts the v2 tree with "nsdelegate": the limits of the group in
 which a cgroup namespace begins are not for those inside of it (EPERM).  This
 belongs to the one tree of the machine, and whoever mounts it somewhere else,
-as CRIU does for itself, without such options takes it away from all
-(apply_cgroup_root_flags in the kernel's kernel/cgroup/cgroup.c).  A guest's
-root could then write to its own memory.max.
+as CRIU does for itself, without such options takes it away from all, so that
+a guest's root could write to its own memory.max.
+
+Only the first cgroup namespace of the machine has that power
+(apply_cgroup_root_flags in the kernel's kernel/cgroup/cgroup.c).  So CRIU is
+started in another one.  That one begins with the topmost group, where all
+paths are those of the first.
 
 """
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from .. import hierarchies
+from ..command import DEFAULT_TIMEOUT_S, Result
 from ..errors import LxcError
 from ..hierarchies import Hierarchies
 from ..host import Host, read_optional
@@ -54,24 +60,53 @@ _BOUNDARY = "nsdelegate"
 # What systemd mounts it with (mount-setup.c).
 _OPTIONS = (_BOUNDARY, "memory_recursiveprot")
 _OPTIONS_FIELD = 3
+# A namespace begins with the group of the process that makes it; afterwards
+# the process goes back to its own.  A node that is a container, whose topmost
+# group takes no process, is in another namespace already.
+_APART = """\
+top=$1; shift
+own=$(sed -n s/^0:://p /proc/self/cgroup)
+echo 0 >"$top/cgroup.procs" || exec "$@"
+exec unshare --cgroup sh -c 'echo 0 >"$0/cgroup.procs"; exec "$@"' \
+  "$top$own" "$@"
+"""
 
 
 @contextlib.contextmanager
-def kept(host: Host) -> Iterator[None]:
-  """Puts the options back that a program in this block takes away."""
+def kept(host: Host) -> Iterator[Host]:
+  """Hands out a node whose programs cannot take the options away.
+
+  What another CRIU has taken, one that an administrator runs for example, is
+  put back.
+
+  """
+  trees = hierarchies.find(host)
   try:
-    yield
+    yield _apart(host, trees)
   finally:
     put_back(host, hierarchies.find(host))
 
 
+def _apart(host: Host, trees: Hierarchies) -> Host:
+  """The node, for programs in a cgroup namespace of their own."""
+  if not trees.pure_v2 or trees.unified is None:
+    return host
+  before = ["sh", "-c", _APART, "apart", trees.unified.base]
+
+  def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    env: Mapping[str, str] | None = None,
+  ) -> Result:
+    result = host.run([*before, *argv], timeout_s=timeout_s, env=env)
+    return replace(result, argv=tuple(argv))
+
+  return replace(host, run=run)
+
+
 def put_back(host: Host, trees: Hierarchies) -> None:
-  """Sets the boundary where nothing but v2 is mounted and it is missing.
-
-  Another CRIU may have taken it before this one was started, so that what
-  was there before tells nothing.
-
-  """
+  """Sets the boundary where nothing but v2 is mounted and it is missing."""
   if not trees.pure_v2 or trees.unified is None:
     return
   base = str(trees.unified.base)

@@ -175,9 +175,9 @@ def dump(
 
   argv, stages = criu.dump_argv(order), {_STAGE: held_back}
   stop = _freezer(trees, name)
-  with delegation.kept(host):
+  with delegation.kept(host) as apart:
     story = held.run(
-      host, argv, work, stages, timeout_s=timeout_s, freezer=stop
+      apart, argv, work, stages, timeout_s=timeout_s, freezer=stop
     )
   if _STAGE not in story.passed or not _ended(host, trees, name, story):
     _give_back(host, name, story)
@@ -214,8 +214,8 @@ def pre_dump(
   """
   log = host.layout.migration(name).log("pre-dump")
   order = replace(_order(host, name, images, run).based_on(parent), log=log)
-  with delegation.kept(host):
-    result = host.run(criu.pre_dump_argv(order), timeout_s=timeout_s)
+  with delegation.kept(host) as apart:
+    result = apart.run(criu.pre_dump_argv(order), timeout_s=timeout_s)
   if result.failed:
     story = held.Story(result)
     _give_back(host, name, story)

@@ -277,8 +277,8 @@ def _run(
     ),
     _POST_RESTORE: released,
   }
-  with delegation.kept(host), orphaned.watch(end_criu) as watched:
-    story = held.run(host, argv, work, stages, timeout_s=timeout_s)
+  with delegation.kept(host) as apart, orphaned.watch(end_criu) as watched:
+    story = held.run(apart, argv, work, stages, timeout_s=timeout_s)
   _keep_log(work)
   running = cgroup.init_pid(host, trees, request.name) is not None
   if isinstance(story.error, Exception):

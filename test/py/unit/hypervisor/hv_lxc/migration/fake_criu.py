@@ -70,7 +70,7 @@ class FakeCriu:
     timeout_s: float = DEFAULT_TIMEOUT_S,
     env: Mapping[str, str] | None = None,
   ) -> Result:
-    words = tuple(argv)
+    words = without_namespace(argv)
     if words[:2] in (("criu", "dump"), ("criu", "pre-dump")):
       play = self.dumping
     elif words[0] == "lxc-checkpoint":
@@ -81,7 +81,7 @@ class FakeCriu:
       return self.node.run(argv, timeout_s=timeout_s, env=env)
     self.events.append(words[0])
     self.env = env or {}
-    return Result(words, play(self, list(argv)))
+    return Result(words, play(self, list(words)))
 
   @property
   def work(self) -> MigrationPaths:
@@ -116,6 +116,12 @@ class FakeCriu:
       pathlib.Path(argv[argv.index("-o") + 1]).write_text(text)
     else:
       (self.work.images / "restore.log").write_text(text)
+
+
+def without_namespace(argv: Sequence[str]) -> tuple[str, ...]:
+  """The program that delegation.py starts in a namespace of its own."""
+  words = tuple(argv)
+  return words[5:] if words[3:4] == ("apart",) else words
 
 
 def dumped(node: FakeCriu, _argv: list[str]) -> int:

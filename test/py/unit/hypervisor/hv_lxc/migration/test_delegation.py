@@ -27,15 +27,17 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""The options of the v2 tree, which CRIU takes away."""
+"""The options of the v2 tree, which CRIU would take away."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ganeti.hypervisor.hv_lxc.command import Result
 from ganeti.hypervisor.hv_lxc.migration import delegation
+from unit.hypervisor.hv_lxc.fake_groups import FakeGroups, write
 
 BASE = "/sys/fs/cgroup"
 LOST = f"cgroup2 {BASE} cgroup2 rw,nosuid,nodev,noexec,relatime 0 0\n"
@@ -82,3 +84,26 @@ def test_left_alone_where_it_is_there_or_nobodys_business(
   found = node(tmp_path, mounts)
   delegation.put_back(found, trees(pure=pure))  # type: ignore[arg-type]
   assert not found.told
+
+
+@pytest.mark.parametrize("layout", ["v1", "hybrid", "v2"])
+def test_programs_begin_in_a_cgroup_namespace_where_all_is_v2(
+  tmp_path: Path, layout: str
+) -> None:
+  groups = FakeGroups.make(tmp_path, layout)
+  write(tmp_path / "proc/self/mounts", "")
+  told: list[Sequence[str]] = []
+
+  def run(argv: Sequence[str], **_: object) -> Result:
+    told.append(argv)
+    return Result(tuple(argv), 0)
+
+  with delegation.kept(replace(groups.host, run=run)) as apart:
+    result = apart.run(["criu", "dump"])
+  assert result.argv == ("criu", "dump")
+  *before, program, order = told[0]
+  assert [program, order] == ["criu", "dump"]
+  assert bool(before) == (layout == "v2")
+  if before:
+    assert "unshare --cgroup" in before[2]
+    assert before[-1] == str(groups.root)
