@@ -40,7 +40,8 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from .hierarchies import Hierarchy
+from . import hierarchies
+from .hierarchies import BOUNDARY, Hierarchy
 from .model import Problem
 from .node import Check, Node
 
@@ -78,6 +79,7 @@ def checks() -> Iterator[Check]:
   yield Check("CPU bandwidth", _bandwidth)
   yield Check("device programs", _device_programs)
   yield Check("the root cpuset", _root_cpuset)
+  yield Check("the boundary of control groups", _boundary)
 
 
 def wishes() -> Iterator[Check]:
@@ -116,6 +118,21 @@ def _mounted(node: Node) -> Problem | None:
   return Problem(
     f"No control groups are mounted below {_LXC_LOOKS}",
     f"run mount -t cgroup2 cgroup2 {_LXC_LOOKS}; systemd does it at boot",
+  )
+
+
+def _boundary(node: Node) -> Problem | None:
+  """CRIU takes it away when somebody runs it by hand (delegation.py)."""
+  tree = node.trees.unified
+  if not node.trees.pure_v2 or tree is None:
+    return None
+  if hierarchies.has_boundary(node.host):
+    return None
+  return Problem(
+    f"Instances can raise their own limits: {tree.base} is mounted without"
+    f" {BOUNDARY}",
+    f"run mount -o remount,{BOUNDARY},memory_recursiveprot {tree.base};"
+    " systemd does it at boot",
   )
 
 

@@ -73,6 +73,7 @@ _INIT_SCOPE = "/init.scope"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 _V2 = "cgroup2"
 _TYPES = {1: "cgroup", 2: _V2}
+BOUNDARY = "nsdelegate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,19 @@ def find(host: Host) -> Hierarchies:
       unified = Hierarchy(2, _controllers(base), base)
   return Hierarchies(
     tuple(v1), unified, str(host.proc), str(host.layout.lxcpath)
+  )
+
+
+def has_boundary(host: Host) -> bool:
+  """Whether a cgroup namespace is a boundary in the v2 tree.
+
+  If not, a guest's root can write to the limits that it sees.
+
+  """
+  text = read_text(host.proc / "self/mountinfo")
+  return any(
+    BOUNDARY in mount.super_options.split(",")
+    for mount in mountinfo.parse(text, _V2)
   )
 
 

@@ -51,15 +51,13 @@ from dataclasses import replace
 from .. import hierarchies
 from ..command import DEFAULT_TIMEOUT_S, Result
 from ..errors import LxcError
-from ..hierarchies import Hierarchies
-from ..host import Host, read_optional
+from ..hierarchies import BOUNDARY, Hierarchies
+from ..host import Host
 
 _log = logging.getLogger(__name__)
 
-_BOUNDARY = "nsdelegate"
 # What systemd mounts it with (mount-setup.c).
-_OPTIONS = (_BOUNDARY, "memory_recursiveprot")
-_OPTIONS_FIELD = 3
+_OPTIONS = (BOUNDARY, "memory_recursiveprot")
 # A namespace begins with the group of the process that makes it; afterwards
 # the process goes back to its own.  A node that is a container, whose topmost
 # group takes no process, is in another namespace already.
@@ -110,7 +108,7 @@ def put_back(host: Host, trees: Hierarchies) -> None:
   if not trees.pure_v2 or trees.unified is None:
     return
   base = str(trees.unified.base)
-  if _BOUNDARY in _mount_options(host, base):
+  if hierarchies.has_boundary(host):
     return
   try:
     result = host.run(["mount", "-o", f"remount,{','.join(_OPTIONS)}", base])
@@ -119,12 +117,3 @@ def put_back(host: Host, trees: Hierarchies) -> None:
     return
   if result.failed:
     _log.error("Guests may raise their own limits: %s", result.evidence())
-
-
-def _mount_options(host: Host, base: str) -> list[str]:
-  """Of what is mounted there (proc_pid_mounts(5))."""
-  for line in (read_optional(host.proc / "self/mounts") or "").splitlines():
-    fields = line.split()
-    if fields[1:3] == [base, "cgroup2"]:
-      return fields[_OPTIONS_FIELD].split(",")
-  return []

@@ -199,7 +199,8 @@ class FakeNode:
     self._append("proc/1/cgroup", "0::/init.scope\n")
     self._append(
       "proc/self/mountinfo",
-      f"29 25 0:29 / {point} rw,nosuid shared:8 - cgroup2 cgroup2 rw\n",
+      f"29 25 0:29 / {point} rw,nosuid shared:8 - cgroup2 cgroup2"
+      " rw,nsdelegate\n",
     )
     self.write(f"{where}/cgroup.controllers", f"{controllers}\n")
     self.write(f"{where}/cgroup.subtree_control", "memory pids\n")

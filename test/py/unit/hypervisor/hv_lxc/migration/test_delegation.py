@@ -37,11 +37,11 @@ from types import SimpleNamespace
 import pytest
 from ganeti.hypervisor.hv_lxc.command import Result
 from ganeti.hypervisor.hv_lxc.migration import delegation
-from unit.hypervisor.hv_lxc.fake_groups import FakeGroups, write
+from unit.hypervisor.hv_lxc.fake_groups import FakeGroups
 
 BASE = "/sys/fs/cgroup"
-LOST = f"cgroup2 {BASE} cgroup2 rw,nosuid,nodev,noexec,relatime 0 0\n"
-KEPT = LOST.replace("relatime", "relatime,nsdelegate,memory_recursiveprot")
+LOST = f"29 25 0:26 / {BASE} rw,relatime shared:4 - cgroup2 cgroup2 rw\n"
+KEPT = LOST.replace("2 rw\n", "2 rw,nsdelegate,memory_recursiveprot\n")
 
 
 @dataclass
@@ -62,7 +62,7 @@ def trees(*, pure: bool = True) -> SimpleNamespace:
 
 def node(top: Path, mounts: str) -> Node:
   (top / "self").mkdir()
-  (top / "self/mounts").write_text(mounts)
+  (top / "self/mountinfo").write_text(mounts)
   return Node(top)
 
 
@@ -91,7 +91,6 @@ def test_programs_begin_in_a_cgroup_namespace_where_all_is_v2(
   tmp_path: Path, layout: str
 ) -> None:
   groups = FakeGroups.make(tmp_path, layout)
-  write(tmp_path / "proc/self/mounts", "")
   told: list[Sequence[str]] = []
 
   def run(argv: Sequence[str], **_: object) -> Result:
