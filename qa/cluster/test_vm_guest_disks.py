@@ -62,7 +62,7 @@ _IMAGE = "/run/ganeti/story-volume-group"
 _MAKE_GROUP = """
 truncate -s 48M "$1"
 loop=$(losetup -f --show "$1")
-number=$(lsblk -dno MAJ:MIN "$loop")
+number=$(lsblk -dnro MAJ:MIN "$loop")
 unshare --mount sh -euc '
   mount -t tmpfs none /dev; mount -t tmpfs none /run
   mknod /dev/disk b "${1%:*}" "${1#*:}"

@@ -121,6 +121,10 @@ _REMEDIES = {
     "a program in the guest holds a large file open that was deleted;"
     " restart it"
   ),
+  r"Control messages in queue": (
+    "a program in the guest does not read messages that others send it; see"
+    " what it does, or restart it"
+  ),
   r"Timeout reached|Unable to freeze|freeze .* failed": (
     "a process of the guest waits for a device or a file server and cannot"
     " be stopped; wait for it and try again"
@@ -230,6 +234,12 @@ def network_lock(host: Host) -> str:
   )
 
 
+# What is gone when the guest has run on for a moment: a message, with who has
+# sent it, that its receiver had not read when all processes were stopped.
+# Daemons of systemd send such ones all the time.
+_PASSING = re.compile(r"Control messages in queue")
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
   """What CRIU's log tells about a failure; "" where it does not tell.
@@ -243,6 +253,11 @@ class Trouble:
   message: str
   process: str = ""
   remedy: str = ""
+
+  @property
+  def passes(self) -> bool:
+    """Whether the same may well succeed in a moment."""
+    return _PASSING.search(self.message) is not None
 
   def __str__(self) -> str:
     return f"{self.process}: {self.message}" if self.process else self.message

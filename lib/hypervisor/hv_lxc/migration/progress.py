@@ -147,7 +147,9 @@ class Reporter:
   def sent(self, sent: int, known: int) -> None:
     """Bytes so far, and known of."""
     with self._lock:
-      self._update(sent=sent, known=max(known, self._expected))
+      # A second attempt begins with nothing, which people need not see.
+      sent = max(sent, self._now.sent)
+      self._update(sent=sent, known=max(known, sent, self._expected))
       if time.monotonic() - self._written > self._EVERY_S:
         self._write()
 

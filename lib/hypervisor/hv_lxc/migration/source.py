@@ -69,6 +69,8 @@ _ASK_AGAIN_S = 1.0
 # A node that is being booted again answers within this time, or a person
 # has to look at it; Ganeti's job has given up by then.
 _KEEP_ASKING_S = 1800.0
+# So often it is tried to dump a guest where what stands in the way passes.
+_ATTEMPTS = 3
 # Ganeti's job then asks the target's node daemon to end what goes on there.
 _SILENT_S = 30.0
 
@@ -137,24 +139,37 @@ class _Source:
     self.journal = self.machine.current()
 
   def run(self) -> None:
-    try:
-      channel = peer.open_channel(self.journal, self.host.layout.certificate)
-    except LxcError:
-      self.machine.fire(Event.DUMP_FAILED)
-      raise
-    with channel:
-      self.acts.send = channel.send
-      self._leave(channel)
-      self._hear_out(channel)
+    for number in range(_ATTEMPTS):
+      with self._connected() as channel:
+        self.acts.send = channel.send
+        if self._leave(channel, is_last=number + 1 == _ATTEMPTS):
+          self._hear_out(channel)
+          break
     if self.machine.current().state in HANDED:
       self._ask()
     self._conclude()
 
-  def _leave(self, channel: Channel) -> None:
-    """The guest becomes files here and there; its disks are let go."""
+  def _connected(self) -> Channel:
+    try:
+      return peer.open_channel(self.journal, self.host.layout.certificate)
+    except LxcError:
+      self.machine.fire(Event.DUMP_FAILED)
+      raise
+
+  def _leave(self, channel: Channel, *, is_last: bool) -> bool:
+    """The guest becomes files here and there; its disks are let go.
+
+    @return: False if that is to be tried again, on another connection: what
+        came on this one is void then
+
+    """
     try:
       self._send(channel)
     except BaseException as err:
+      if isinstance(err, dump.PassingError) and not is_last:
+        _log.info("Migration of %s: once more, since %s", self.acts.name, err)
+        channel.give_up(one_line(str(err)))
+        return False
       # Whatever it was; a guest that is stopped must go on.
       self.machine.fire(Event.DUMP_FAILED)
       with contextlib.suppress(LxcError):
@@ -162,6 +177,7 @@ class _Source:
       raise
     self.reporter.phase("hand over")
     self.machine.fire(Event.TASKS_GONE)
+    return True
 
   def _send(self, channel: Channel) -> None:
     """All that can be sent while the guest runs is sent before it stops."""

@@ -39,13 +39,13 @@ from collections.abc import Callable
 import pytest
 from ganeti.hypervisor.hv_lxc.migration import (
   criu_processes,
+  intake,
   progress,
   source,
   task,
 )
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration.channel import Channel, ConnectionLost
-from ganeti.hypervisor.hv_lxc.migration.intake import Intake
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
 from ganeti.hypervisor.hv_lxc.migration.messages import (
   TRANSFER,
@@ -118,7 +118,7 @@ class Target:
           return
 
   def _talk(self, channel: Channel) -> None:
-    taking: Intake | None = None
+    taking: intake.Intake | None = None
     while True:
       message = channel.receive()
       if isinstance(message, TRANSFER):
@@ -126,7 +126,8 @@ class Target:
           if self.trouble:
             channel.give_up(self.trouble)
             return
-          taking = Intake(self.home, limit=ROOM)
+          intake.clear(self.home)
+          taking = intake.Intake(self.home, limit=ROOM)
           channel.send(Room(self.room))
         taking.take(message)
         if taking.complete:
@@ -141,7 +142,11 @@ class Target:
 
 
 class Source:
-  """The node that the guest leaves; see fake_criu.py."""
+  """The node that the guest leaves; see fake_criu.py.
+
+  @ivar complaints: what CRIU logs in dumps that fail, one after the other
+
+  """
 
   def __init__(
     self, node: FakeCriu, target: Target, monkeypatch: pytest.MonkeyPatch
@@ -151,6 +156,7 @@ class Source:
     self.dumps: list[list[str]] = []
     self.before: Callable[[str], None] = lambda _what: None
     self.after: Callable[[str], None] = lambda _what: None
+    self.complaints: list[str] = []
     self.sizes = [4 * MIB, MIB, MIB // 2]
     self.status = 0
     node.dumping = self._play
@@ -210,6 +216,9 @@ class Source:
     size = self.sizes[min(len(self.dumps), len(self.sizes)) - 1]
     (images / "pages-1.img").write_bytes(os.urandom(size))
     if argv[1] == "dump":
+      if self.complaints:
+        node.say(argv, self.complaints.pop(0))
+        return 1
       return dumped(node, argv)
     (images / "inventory.img").write_text(f"round {images.name}")
     self.after(argv[1])

@@ -194,6 +194,40 @@ def test_a_later_round_that_fails_leaves_the_guest_alone(
   assert goes_on(source)
 
 
+_ON_ITS_WAY = (
+  "(00.4) Error (criu/sk-queue.c:204): skqueue: Control messages in queue,"
+  " not supported\n"
+)
+
+
+def test_a_message_that_is_on_its_way_does_not_end_the_migration(
+  source: Source, target: Target
+) -> None:
+  """A daemon had told systemd that it lives, who had not read it yet."""
+  source.complaints = [_ON_ITS_WAY]
+  source.migrate()
+  assert source.actions() == ["pre-dump", "pre-dump", "dump"] * 2
+  assert source.state is State.GONE
+  assert chain(target.home / "images") == ["images", "2", "1"]
+
+
+def test_a_message_that_nobody_reads_ends_it(source: Source) -> None:
+  source.complaints = [_ON_ITS_WAY] * 10
+  with pytest.raises(Failed, match="Control messages") as caught:
+    source.migrate()
+  assert "does not read" in caught.value.remedy
+  assert source.actions().count("dump") == 3
+  assert goes_on(source)
+
+
+def test_what_does_not_pass_is_not_tried_again(source: Source) -> None:
+  source.complaints = ["(00.4) Error (criu/files.c:1): Can't open file x\n"]
+  with pytest.raises(Failed, match="Can't open file x"):
+    source.migrate()
+  assert source.actions().count("dump") == 1
+  assert goes_on(source)
+
+
 def test_a_guest_that_ends_in_a_round(source: Source) -> None:
   def end(_action: str) -> None:
     source.status = 1

@@ -189,6 +189,21 @@ def test_the_source_is_told_at_once_how_much_is_taken(expecting: Host) -> None:
   ]
 
 
+def test_a_source_that_begins_again_finds_nothing_in_its_way(
+  expecting: Host,
+) -> None:
+  node = expecting
+  home = node.layout.migration(NAME).home
+  for number in range(2):
+    more = Begin(2, "images", f"core-{number}.img", is_program=False)
+    (room,) = serve(node, *FILES, more)
+    assert isinstance(room, Room)
+    assert [p.name for p in (home / "images").iterdir()] == [more.name]
+  assert journals.load(node, NAME).state is State.EXPECTING
+  # Nobody holds the lock any more, as the next one has to.
+  assert journals.worker(node, NAME) is None
+
+
 def test_more_room_than_can_be_said(
   expecting: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
