@@ -42,7 +42,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import Refused
+from ..errors import Failed, Refused
 from ..host import Host
 
 # What liblxc always passes.
@@ -130,6 +130,10 @@ _REMEDIES = {
     " be stopped; wait for it and try again"
   ),
 }
+
+
+class PassingError(Failed):
+  """What stood in the way may be gone in a moment; the guest runs on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

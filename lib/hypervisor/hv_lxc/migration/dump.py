@@ -77,10 +77,6 @@ _MAX_DUMP_S = 6 * 3600.0
 _STARTTIME = 19
 
 
-class PassingError(Failed):
-  """What stood in the way may be gone in a moment; the guest runs on."""
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
   """A guest's life from one start or reboot to the next.
@@ -160,8 +156,7 @@ def dump(
   @param parent: the images of the last pre-dump
   @param timeout_s: for everything, what C{hold} takes included
   @raise Refused: it cannot be dumped; it runs on
-  @raise Failed: it was not dumped; it runs on as before; of the kind
-      PassingError if it may well be dumped in a moment
+  @raise Failed: it was not dumped; it runs on (criu.PassingError: try again)
   @raise Incomplete: it was not dumped, and it is not as before
 
   """
@@ -392,7 +387,7 @@ def _error(host: Host, name: str, log: Path, story: held.Story) -> Exception:
     evidence, remedy = str(found), found.remedy
   runs = cgroup.init_pid(host, hierarchies.find(host), name) is not None
   now = "it runs on" if runs else "it has ended"
-  kind = PassingError if runs and found and found.passes else Failed
+  kind = criu.PassingError if runs and found and found.passes else Failed
   return kind(
     f"Instance {name} could not be checkpointed, {now}",
     evidence=evidence,

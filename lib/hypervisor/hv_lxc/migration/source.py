@@ -46,7 +46,7 @@ from ..doctor import counters
 from ..errors import Failed, LxcError, one_line
 from ..host import Host
 from ..partitions import Partitions
-from . import daemons, dump, peer, precopy, task
+from . import criu, daemons, dump, peer, precopy, task
 from .acts import NodeActs
 from .channel import Channel
 from .journal import Journal
@@ -166,7 +166,7 @@ class _Source:
     try:
       self._send(channel)
     except BaseException as err:
-      if isinstance(err, dump.PassingError) and not is_last:
+      if isinstance(err, criu.PassingError) and not is_last:
         _log.info("Migration of %s: once more, since %s", self.acts.name, err)
         channel.give_up(one_line(str(err)))
         return False
