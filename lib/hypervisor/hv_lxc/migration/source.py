@@ -166,14 +166,16 @@ class _Source:
     try:
       self._send(channel)
     except BaseException as err:
-      if isinstance(err, criu.PassingError) and not is_last:
+      again = isinstance(err, criu.PassingError) and not is_last
+      if again:
         _log.info("Migration of %s: once more, since %s", self.acts.name, err)
-        channel.give_up(one_line(str(err)))
-        return False
-      # Whatever it was; a guest that is stopped must go on.
-      self.machine.fire(Event.DUMP_FAILED)
+      else:
+        # Whatever it was; a guest that is stopped must go on.
+        self.machine.fire(Event.DUMP_FAILED)
       with contextlib.suppress(LxcError):
         channel.give_up(one_line(str(err)))
+      if again:
+        return False
       raise
     self.reporter.phase("hand over")
     self.machine.fire(Event.TASKS_GONE)
