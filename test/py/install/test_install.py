@@ -69,6 +69,7 @@ def build(source: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
   options = (
     f"--with-ganeti-share={work}/share",
     f"--with-udevrulesdir={work}/rules.d",
+    f"--with-hooksdir={work}/hooks",
     f"--prefix={work}/usr",
   )
   result = run([str(source / "configure"), *options], top)
@@ -185,6 +186,19 @@ def test_install_adds_udev_rules(
   assert [p.name for p in (work / "rules.d").iterdir()] == [name]
   make("uninstall")
   assert list((work / "rules.d").iterdir()) == []
+
+
+def test_install_adds_a_hook_for_grown_disks(
+  make: Make, share: pathlib.Path, work: pathlib.Path
+) -> None:
+  make("install")
+  (hook,) = (work / "hooks").rglob("*-post.d/*")
+  assert hook.relative_to(work / "hooks").parts[0] == "disk-grow-post.d"
+  assert hook.stat().st_mode & 0o777 == 0o755
+  assert f'"{share}"' in hook.read_text()
+  assert run([str(hook)], work).returncode == 0
+  make("uninstall")
+  assert [p for p in (work / "hooks").rglob("*") if p.is_file()] == []
 
 
 def test_install_makes_scripts_executable(

@@ -36,6 +36,7 @@ from unit.static import project
 LISTS = {
   "hv_lxc_files": ["lib/hypervisor/hv_lxc"],
   "devel_files": ["devel"],
+  "dist_growhook_SCRIPTS": ["tools/hooks"],
   "doc_files": ["doc"],
   "packaging_files": ["debian", "contrib"],
   "qa_files": ["qa"],

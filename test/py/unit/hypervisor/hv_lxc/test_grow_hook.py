@@ -1,0 +1,138 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""The hook that lets a running guest use what its disk has grown by."""
+
+import importlib.machinery
+import importlib.util
+import pathlib
+import types
+from typing import Any
+
+import pytest
+from ganeti import errors
+from ganeti.hypervisor import hv_base
+from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
+
+_HOOK = pathlib.Path(__file__).resolve().parents[5] / "tools/hooks/ganeti-lxc"
+_ENVIRONMENT = {
+  "GANETI_INSTANCE_HYPERVISOR": "lxc",
+  "GANETI_INSTANCE_NAME": "web1.example.com",
+  "GANETI_DISK": "1",
+  "GANETI_INSTANCE_DISK0_UUID": "first",
+  "GANETI_INSTANCE_DISK1_UUID": "second",
+}
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+  """The script, in the environment that Ganeti gives it."""
+  for name, value in _ENVIRONMENT.items():
+    monkeypatch.setenv(name, value)
+  loader = importlib.machinery.SourceFileLoader("grow_hook", str(_HOOK))
+  spec = importlib.util.spec_from_loader("grow_hook", loader)
+  assert spec is not None
+  module = importlib.util.module_from_spec(spec)
+  loader.exec_module(module)
+  return module
+
+
+@pytest.fixture
+def grown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+  """What the driver was told: instance and disk; the instance runs."""
+  told: list[tuple[str, str]] = []
+
+  def resize(_self: Any, instance: Any, disk: Any, _size: Any) -> None:
+    told.append((instance.name, disk.uuid))
+
+  monkeypatch.setattr(LXCHypervisor, "ResizeDisk", resize)
+  monkeypatch.setattr(LXCHypervisor, "GetInstanceInfo", lambda *_: ("x", 1))
+  return told
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+  """Ganeti 3.0, which tells the driver nothing."""
+  monkeypatch.delattr(hv_base.BaseHypervisor, "ResizeDisk", raising=False)
+
+
+@pytest.mark.usefixtures("old")
+def test_a_running_guest_gets_the_room(
+  hook: types.ModuleType, grown: list[tuple[str, str]]
+) -> None:
+  assert hook.main() == 0
+  assert grown == [("web1.example.com", "second")]
+
+
+def test_ganeti_that_tells_the_driver_itself(
+  hook: types.ModuleType,
+  grown: list[tuple[str, str]],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setattr(
+    hv_base.BaseHypervisor, "ResizeDisk", lambda *_: None, raising=False
+  )
+  assert hook.main() == 0
+  assert grown == []
+
+
+@pytest.mark.usefixtures("old")
+def test_on_a_node_where_it_does_not_run(
+  hook: types.ModuleType,
+  grown: list[tuple[str, str]],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setattr(LXCHypervisor, "GetInstanceInfo", lambda *_: None)
+  assert hook.main() == 0
+  assert grown == []
+
+
+@pytest.mark.usefixtures("old")
+def test_an_instance_of_another_hypervisor(
+  hook: types.ModuleType,
+  grown: list[tuple[str, str]],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setenv("GANETI_INSTANCE_HYPERVISOR", "kvm")
+  assert hook.main() == 0
+  assert grown == []
+
+
+@pytest.mark.usefixtures("old", "grown")
+def test_what_went_wrong_is_told(
+  hook: types.ModuleType,
+  monkeypatch: pytest.MonkeyPatch,
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  def fail(*_: Any) -> None:
+    raise errors.HypervisorError("resize2fs said no")
+
+  monkeypatch.setattr(LXCHypervisor, "ResizeDisk", fail)
+  assert hook.main() == 1
+  assert capsys.readouterr().err == "resize2fs said no\n"
