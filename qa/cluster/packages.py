@@ -40,7 +40,10 @@ from ganeti_lab.progress import Progress
 
 NEXT = "0.1.0+next"
 PACKAGE = "ganeti-lxc"
-DRIVER = "/usr/share/ganeti/3.1/ganeti/hypervisor/hv_lxc"
+# In the version that is in use, and in another.
+DRIVER = "/usr/share/ganeti/default/ganeti/hypervisor/hv_lxc"
+DRIVER_IN = "/usr/share/ganeti/{}/ganeti/hypervisor/hv_lxc"
+_VERSIONS = ("3.0", "3.1")
 _DIRECTORY = "/var/tmp/packages"
 # Which file a job, which imports all hypervisors, takes the driver from.
 _WHERE = """
@@ -118,6 +121,18 @@ def version(node: Node) -> str:
 def purge(node: Node) -> Done:
   """Takes package and traces away."""
   return node.try_run("dpkg", "--purge", PACKAGE)
+
+
+def ganeti(node: Node) -> str:
+  """The version of Ganeti that is in use, such as "3.1"."""
+  path = node.run("readlink", "-f", "/usr/share/ganeti/default").strip()
+  return path.rpartition("/")[2]
+
+
+def other_ganeti(node: Node) -> str:
+  """The version that there is besides, but not on this node."""
+  (found,) = set(_VERSIONS) - {ganeti(node)}
+  return found
 
 
 def loaded_from(node: Node) -> str:

@@ -311,17 +311,17 @@ def test_removal_is_refused_while_instances_run(
 
 @pytest.fixture
 def version_package(cluster: Cluster) -> Iterator[str]:
-  """A package of the node that is a further version of Ganeti, 3.0."""
+  """A package of the node that is a further version of Ganeti."""
   node = cluster.master
   path = "/var/tmp/packages/ganeti-made-up.deb"
   node.sh(
     f"""
     top=$(mktemp -d)
     chmod 755 "$top"
-    modules=$top/usr/share/ganeti/3.0/ganeti
+    modules=$top/usr/share/ganeti/{packages.other_ganeti(node)}/ganeti
     mkdir -p "$modules" "$top/DEBIAN" {path.rpartition("/")[0]}
-    cp -r /usr/share/ganeti/3.1/ganeti/hypervisor \
-      /usr/share/ganeti/3.1/ganeti/storage "$modules/"
+    cp -r /usr/share/ganeti/default/ganeti/hypervisor \
+      /usr/share/ganeti/default/ganeti/storage "$modules/"
     rm -rf "$modules/hypervisor/hv_lxc"
     find "$modules" -name __pycache__ -exec rm -r {{}} +
     while read -r name; do
@@ -343,7 +343,8 @@ def test_a_further_version_of_ganeti_gets_the_driver(
   cluster: Cluster, version_package: str
 ) -> None:
   node = cluster.master
-  driver = packages.DRIVER.replace("3.1", "3.0")
+  version = packages.other_ganeti(node)
+  driver = packages.DRIVER_IN.format(version)
   noded = packages.daemon_pid(node, "noded")
   node.run("dpkg", "--install", version_package)
   node.run("test", "-f", f"{driver}/driver.py")
@@ -351,7 +352,7 @@ def test_a_further_version_of_ganeti_gets_the_driver(
   # The version in use has not changed.
   assert packages.daemon_pid(node, "noded") == noded
   node.run("dpkg", "--remove", "ganeti-made-up")
-  node.run("test", "!", "-e", "/usr/share/ganeti/3.0")
+  node.run("test", "!", "-e", f"/usr/share/ganeti/{version}")
   assert problems(cluster) == []
 
 
@@ -360,7 +361,7 @@ def test_what_is_in_the_way_is_named(
 ) -> None:
   """Another version cannot be served; the one in use can."""
   node = cluster.master
-  foreign = packages.DRIVER.replace("3.1", "3.0")
+  foreign = packages.DRIVER_IN.format(packages.other_ganeti(node))
   node.run("dpkg", "--install", version_package)
   node.sh(f"rm -r {foreign}; mkdir {foreign}; echo mine >{foreign}/driver.py")
   path = releases.put(node, releases.later)
@@ -397,7 +398,8 @@ def test_without_any_ganeti(
   assert "No Ganeti (3.0, 3.1) below /usr/share/ganeti" in said
   assert packages.loaded_from(node).endswith("/hv_lxc.py")
   # What dpkg does when it has installed a Ganeti.
-  node.run("dpkg-trigger", "--by-package=ganeti-3.1", "/usr/share/ganeti")
+  ganeti = f"ganeti-{packages.ganeti(node)}"
+  node.run("dpkg-trigger", f"--by-package={ganeti}", "/usr/share/ganeti")
   node.run("dpkg", "--triggers-only", "--pending")
   assert packages.loaded_from(node).endswith("/hv_lxc/driver.py")
   assert problems(cluster) == []
