@@ -43,7 +43,8 @@ MOVES = "moves"
 REFUSED = "refused beforehand"
 FAILS = "fails"
 _REFUSAL = re.compile(
-  r"cannot be migrated\b[^:]*: (.*?)(?: \(ganeti-lxc-doctor|$)"
+  r"(?:cannot be migrated\b[^:]*|This node cannot move running guests): (.*?)"
+  r"(?: \(ganeti-lxc-doctor|$)"
 )
 _LONGEST = 600
 

@@ -50,6 +50,11 @@ def test_the_reason_is_found_in_what_gnt_instance_prints() -> None:
   )
 
 
+def test_a_node_that_cannot_move_any_guest() -> None:
+  said = "This node cannot move running\n guests: CRIU does not work here: x"
+  assert cells.reason_of(_BEGIN + said) == "CRIU does not work here: x"
+
+
 def test_of_many_processes_the_first_is_named() -> None:
   said = _REFUSED.replace(
     " (ganeti", "; process 2 (x): y; process 3 (x): y (ganeti"
