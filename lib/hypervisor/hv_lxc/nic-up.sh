@@ -122,7 +122,7 @@ in_all_vlans() {
 # net-common does not set; nor does it look at what came of the rest.
 set_ovs_vlan() {
   if [ -z "$trunks" ]; then
-    set -- "tag=$access" vlan_mode=access
+    set -- "tag=$access" vlan_mode=access "trunks=[]"
   elif [ -z "$access" ]; then
     set -- vlan_mode=trunk "trunks=$(echo $trunks | tr ' ' ,)"
   else
