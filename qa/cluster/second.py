@@ -49,15 +49,16 @@ def cluster(name: str, *options: str) -> Iterator[Cluster]:
   @param options: of "qa/lab up"
 
   """
-  _lab(name, "down")
+  lab(name, "down")
   try:
-    _lab(name, "up", "--nodes", "1", *options)
+    lab(name, "up", "--nodes", "1", *options)
     yield Cluster(name, (Node(name, "node1"),))
   finally:
-    _lab(name, "down")
+    lab(name, "down")
 
 
-def _lab(name: str, *argv: str) -> None:
+def lab(name: str, *argv: str) -> None:
+  """Runs qa/lab, which has to succeed."""
   done = subprocess.run(
     ["/usr/bin/python3", str(_LAB), "--name", name, *argv],
     capture_output=True,

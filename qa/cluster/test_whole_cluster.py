@@ -29,17 +29,15 @@
 """What concerns the cluster as a whole: verify, modify, other containers."""
 
 import json
-import pathlib
-import subprocess
+from functools import partial
 
 import pytest
-from cluster import groups
-from cluster.cluster import Cluster, Node, wait_for
+from cluster import groups, second
+from cluster.cluster import Cluster, Instance, Node, wait_for
 from cluster.verify import problems
 
 # Files that the defaults of KVM's parameters name.
 _KVM = ("/usr/bin/kvm", "/boot/vmlinuz-3-kvmU")
-_LAB = pathlib.Path(__file__).resolve().parents[1] / "lab"
 
 
 def test_verify_is_clean_with_instances(cluster: Cluster) -> None:
@@ -52,11 +50,28 @@ def test_verify_is_clean_with_instances(cluster: Cluster) -> None:
 def test_a_foreign_container_is_no_business_of_ours(
   cluster: Cluster, foreign: Node
 ) -> None:
+  seen = ("lxc-info", "-n", "foreign", "-s", "-p", "-H")
+  before = foreign.run(*seen)
+  files = "find /var/lib/lxc/foreign -xdev -printf '%p %m %U %T@\\n' | sort"
+  listed = foreign.sh(files)
   instance = cluster.add()
   assert problems(cluster) == []
   assert "foreign" not in cluster.gnt("instance", "list", "-o", "name,status")
+  counts = cluster.gnt(
+    "node", "list", "--no-headers", "-o", "pinst_cnt", foreign.host_name
+  )
+  assert counts.split() == ["1"]
+  figures = foreign.run("ganeti-lxc-metrics")
+  assert f'"{instance.name}"' in figures
+  assert "foreign" not in figures
+  assert "foreign" not in foreign.run("ganeti-lxc-doctor", "--json")
+  asked = foreign.try_run("ganeti-lxc-doctor", "foreign")
+  assert asked.status == 2
+  assert "Instance foreign does not run on this node" in asked.output
+  instance.gnt("reboot")
   instance.gnt("remove", "-f")
-  assert "RUNNING" in foreign.run("lxc-info", "-n", "foreign", "-s")
+  assert foreign.run(*seen) == before
+  assert foreign.sh(files) == listed
 
 
 def test_verify_bears_leftovers(cluster: Cluster) -> None:
@@ -131,40 +146,31 @@ def test_a_hidden_command_is_told_by_verify(cluster: Cluster) -> None:
   assert not any(cluster.master.host_name in p for p in found)
 
 
+def _has_getty(instance: Instance) -> bool:
+  return "getty" in instance.inside("ps")
+
+
 @pytest.mark.lab("makes a second cluster, as a lab of its own")
 @pytest.mark.timeout(900)
 def test_a_cluster_of_the_stock_driver_goes_on(cluster: Cluster) -> None:
   """Initialised with Ganeti's own driver; then ours is installed."""
   name = f"{cluster.lab}-stock"
-
-  def lab(*argv: str) -> str:
-    done = subprocess.run(
-      ["/usr/bin/python3", str(_LAB), "--name", name, *argv],
-      capture_output=True,
-      text=True,
-      timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-  lab("down")
-  try:
-    lab("up", "--no-driver", "--nodes", "1")
-    node = Node(name, "node1")
+  with second.cluster(name, "--no-driver") as other:
     script = 'print(open("/var/lib/ganeti/config.data").read())'
-    stored = json.loads(node.python(script))
+    stored = json.loads(other.master.python(script))
     assert "migration_mode" not in stored["cluster"]["hvparams"]["lxc"]
-    other = Cluster(name, (node,))
+    # Which that driver cannot start on a current LXC.
+    older = other.add(more=("--no-start",))
     before = problems(other)
-    lab("install")
+    second.lab(name, "install")
     found = [p for p in problems(other) if p not in before]
     # The one that the stock driver's default deserves.
     assert all("sys_boot" in p for p in found), found
-    instance = other.instance().add()
-    assert instance.status == "running"
-    wait_for(lambda: "getty" in instance.inside("ps"), "the getty")
-    instance.gnt("shutdown")
-    instance.gnt("startup")
-    instance.gnt("remove", "-f")
-  finally:
-    lab("down")
+    newer = other.add()
+    older.gnt("startup")
+    for instance in (older, newer):
+      assert instance.status == "running"
+      wait_for(partial(_has_getty, instance), "the getty")
+      instance.gnt("shutdown")
+      instance.gnt("startup")
+      instance.gnt("remove", "-f")
