@@ -36,6 +36,7 @@ beside it; each has to be named with its process, and the guest runs on.
 import json
 from typing import Any
 
+import pytest
 from cluster.cluster import LXCPATH, Cluster, Done, Instance, Node, wait_for
 
 
@@ -288,6 +289,7 @@ def test_figures_for_prometheus(cluster: Cluster) -> None:
     assert value(f"io_{direction}_bytes_total") >= 0
 
 
+@pytest.mark.criu
 def test_figures_of_a_migration(cluster: Cluster) -> None:
   instance = cluster.add(hv=("num_ttys=0",))
   source = instance.node
