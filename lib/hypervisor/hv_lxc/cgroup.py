@@ -42,7 +42,7 @@ import os
 import signal
 from pathlib import Path
 
-from . import cgtree
+from . import cgtree, pidfd
 from .errors import Failed, Incomplete
 from .freezer import freeze, is_frozen, settled, thaw
 from .hierarchies import (
@@ -365,20 +365,12 @@ def _signal_all(host: Host, trees: Hierarchies, name: str) -> None:
     return
   ours = f"/{PARENT}/{name}/", f"/{PIVOT}/"
   for pid in processes(trees, name):
-    try:
-      pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-      continue
-    try:
+    with contextlib.suppress(ProcessLookupError), pidfd.held(pid) as process:
       # The number may have been reused since it was read; from here on
       # the descriptor holds on to one process.
       text = cgtree.read(f"{host.proc}/{pid}/cgroup") or ""
       if any(part in text for part in ours):
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-      continue
-    finally:
-      os.close(pidfd)
+        signal.pidfd_send_signal(process, signal.SIGKILL)
 
 
 def _still_there(

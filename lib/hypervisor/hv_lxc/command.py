@@ -48,6 +48,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from . import pidfd
 from .errors import Failed
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -232,16 +233,13 @@ def _wait(proc: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
 
   """
   deadline = time.monotonic() + timeout_s
-  pidfd = os.pidfd_open(proc.pid)
-  try:
+  with pidfd.held(proc.pid) as process:
     poller = select.poll()
-    poller.register(pidfd, select.POLLIN)
+    poller.register(process, select.POLLIN)
     ended = bool(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
     if not ended:
       with contextlib.suppress(ProcessLookupError):
         os.killpg(proc.pid, signal.SIGKILL)
-  finally:
-    os.close(pidfd)
   proc.wait()
   return ended
 

@@ -37,7 +37,6 @@ there is one way back, and it is walked all the time.
 
 import contextlib
 import logging
-import os
 import select
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +49,7 @@ from . import (
   lxccli,
   mounts,
   nic_links,
+  pidfd,
   record,
 )
 from .errors import Failed, Incomplete, Refused
@@ -160,15 +160,11 @@ def wait_for_end(groups: Hierarchies, name: str, timeout_s: float) -> bool:
   by a process descriptor, which wakes up at once.
 
   """
-  with contextlib.ExitStack() as stack:
-    poller = select.poll()
-    for pid in cgroup.monitor_pids(groups, name):
-      with contextlib.suppress(ProcessLookupError):
-        fd = os.pidfd_open(pid)
-        stack.callback(os.close, fd)
-        poller.register(fd, select.POLLIN)
-        poller.poll(max(0.0, timeout_s) * 1000)
-        poller.unregister(fd)
+  for pid in cgroup.monitor_pids(groups, name):
+    with contextlib.suppress(ProcessLookupError), pidfd.held(pid) as monitor:
+      poller = select.poll()
+      poller.register(monitor, select.POLLIN)
+      poller.poll(max(0.0, timeout_s) * 1000)
   return wait_until(lambda: not cgroup.is_running(groups, name), 0.5)
 
 

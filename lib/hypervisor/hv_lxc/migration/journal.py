@@ -47,6 +47,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from .. import pidfd
 from ..errors import Incomplete, Refused
 from ..host import (
   Host,
@@ -380,12 +381,8 @@ def kill_worker(host: Host, name: str) -> None:
 
 
 def _kill(host: Host, name: str, pid: int) -> None:
-  with contextlib.suppress(ProcessLookupError):
-    fd = os.pidfd_open(pid)
-    try:
-      # The number is this process's if it still has the lock now.
-      if worker(host, name) == pid:
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
-        select.select([fd], [], [], 1.0)
-    finally:
-      os.close(fd)
+  with contextlib.suppress(ProcessLookupError), pidfd.held(pid) as process:
+    # The number is this process's if it still has the lock now.
+    if worker(host, name) == pid:
+      signal.pidfd_send_signal(process, signal.SIGKILL)
+      select.select([process], [], [], 1.0)

@@ -56,9 +56,8 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator
 
-from .. import cgroup, cgtree
+from .. import cgroup, cgtree, pidfd
 from ..errors import LxcError, one_line
 from ..guests import kind_of_process
 from ..hierarchies import Hierarchies
@@ -101,22 +100,12 @@ def tell_others(host: Host, trees: Hierarchies, name: str, init: int) -> None:
     for pid in cgroup.processes(trees, name):
       if pid == init:
         continue
-      with contextlib.suppress(ProcessLookupError), _held(pid) as pidfd:
+      with contextlib.suppress(ProcessLookupError), pidfd.held(pid) as process:
         if _pid_namespace(host, pid) == space and _waits(host, pid):
-          signal.pidfd_send_signal(pidfd, signal.SIGHUP)
+          signal.pidfd_send_signal(process, signal.SIGHUP)
   except (OSError, LxcError) as err:
     told = one_line(repr(err))
     _log.warning("Instance %s: users' systemd %s (%s)", name, _REMEDY, told)
-
-
-@contextlib.contextmanager
-def _held(pid: int) -> Iterator[int]:
-  """While it is held, the number belongs to the process it did."""
-  pidfd = os.pidfd_open(pid)
-  try:
-    yield pidfd
-  finally:
-    os.close(pidfd)
 
 
 def _pid_namespace(host: Host, pid: int) -> str:
