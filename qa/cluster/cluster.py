@@ -144,6 +144,16 @@ class Cluster:
     """All instances, also those that were not added by this test."""
     return self.gnt("instance", "list", "--no-headers", "-o", "name").split()
 
+  def remove_all(self) -> None:
+    """Removes all instances, whatever state they are in."""
+    options = ("-f", "--ignore-failures", "--shutdown-timeout=0")
+    together(
+      *(
+        lambda name=name: self.gnt("instance", "remove", *options, name)
+        for name in self.names()
+      )
+    )
+
   def statuses(self) -> dict[str, str]:
     """Status of each instance."""
     out = self.gnt(

@@ -39,7 +39,6 @@ from cluster.cluster import (
   Cluster,
   Node,
   of_environment,
-  together,
   why_nothing_moves,
 )
 from cluster.packages import Packages
@@ -77,23 +76,13 @@ def lab() -> Iterator[tuple[Cluster, leaks.TwoAtOnce]]:
   watch.stop()
 
 
-def _remove_all(cluster: Cluster) -> None:
-  options = ("-f", "--ignore-failures", "--shutdown-timeout=0")
-  together(
-    *(
-      lambda name=name: cluster.gnt("instance", "remove", *options, name)
-      for name in cluster.names()
-    )
-  )
-
-
 @pytest.fixture
 def cluster(
   lab: tuple[Cluster, leaks.TwoAtOnce], request: pytest.FixtureRequest
 ) -> Iterator[Cluster]:
   """The cluster; afterwards nothing of the test may be left."""
   found, watch = lab
-  _remove_all(found)
+  found.remove_all()
   found.used = 0
   watch.seen.clear()
   leak_watch = leaks.Watch(found)
@@ -105,7 +94,7 @@ def cluster(
     if failed:
       print(leaks.evidence(found.nodes, begin))
     leak_watch.learn_disks()
-    _remove_all(found)
+    found.remove_all()
     complaints = leak_watch.complaints()
     complaints += [f"ran on two nodes at once: {n}" for n in watch.seen]
     assert not complaints, "\n".join(complaints)

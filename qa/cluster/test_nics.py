@@ -111,8 +111,7 @@ def network(cluster: Cluster) -> Iterator[str]:
     )  # fmt: skip
     yield _NETWORK
   finally:
-    for name in cluster.names():
-      cluster.gnt("instance", "remove", "-f", name)
+    cluster.remove_all()
     cluster.master.try_run("gnt-network", "disconnect", _NETWORK)
     cluster.gnt("network", "remove", _NETWORK)
 

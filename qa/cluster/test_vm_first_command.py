@@ -86,8 +86,7 @@ def network(cluster: Cluster) -> Iterator[str]:
     link = f"mode=bridged,link={cluster.link}"
     cluster.gnt("network", "connect", "-N", link, _NETWORK)
     yield _NETWORK
-    for name in cluster.names():
-      cluster.gnt("instance", "remove", "-f", "--shutdown-timeout=0", name)
+    cluster.remove_all()
     cluster.gnt("network", "disconnect", _NETWORK)
   finally:
     cluster.gnt("network", "remove", _NETWORK)

@@ -29,7 +29,7 @@
 """An unmodified Debian guest with systemd moves while a client counts."""
 
 import pytest
-from cluster import echoing, groups
+from cluster import echoing, groups, mirror
 from cluster.cluster import Cluster, Instance, wait_for
 from cluster.stream import Stream
 
@@ -88,14 +88,6 @@ def _template(cluster: Cluster, name: str) -> dict[str, object]:
   return {"template": name, "more": more}
 
 
-def _synced(instance: Instance) -> None:
-  def same() -> bool:
-    text = instance.node.run("cat", "/proc/drbd")
-    return "UpToDate/UpToDate" in text
-
-  wait_for(same, "DRBD to have both halves", timeout_s=60)
-
-
 def _own_release(cluster: Cluster) -> str:
   """The Debian that the nodes have.
 
@@ -115,7 +107,7 @@ def test_the_nodes_debian_moves_there_and_back_as_a_guest(
     **_template(cluster, template),
   )
   if template == "drbd":
-    _synced(instance)
+    mirror.wait_until_alike(instance)
   before = _facts(instance)
   assert "www-data" in str(before["users"])
   with Stream(

@@ -34,7 +34,8 @@ import shlex
 from collections.abc import Iterator
 
 import pytest
-from cluster.cluster import BUSYBOX_MIB, Cluster, Instance, Node, wait_for
+from cluster import mirror
+from cluster.cluster import BUSYBOX_MIB, Cluster, Instance, Node
 from cluster.test_disks import transfers  # noqa: F401
 
 pytestmark = pytest.mark.vm  # device-mapper, DRBD
@@ -115,8 +116,7 @@ def _as_before(cluster: Cluster) -> Iterator[None]:
     _install_provider(node, places)
   before = {node: _traces(node) for node in cluster.nodes}
   yield
-  for name in cluster.names():
-    cluster.gnt("instance", "remove", "-f", "--shutdown-timeout=0", name)
+  cluster.remove_all()
   for node, traces in before.items():
     assert _traces(node) == traces
     above = places.provider.rpartition("/")[0]
@@ -147,23 +147,9 @@ def _add(
     template=template, disks=(size,), os_params=os_params, more=more
   )
   if template == "drbd":
-    _synced(instance)
+    mirror.wait_until_alike(instance)
   instance.inside("echo kept >/root/mark; sync")
   return instance
-
-
-def _synced(instance: Instance) -> None:
-  """Both halves of the disk are the same."""
-
-  def same() -> bool:
-    lines = [
-      line
-      for line in instance.node.run("cat", "/proc/drbd").splitlines()
-      if "cs:" in line and "Unconfigured" not in line
-    ]
-    return bool(lines) and all("UpToDate/UpToDate" in line for line in lines)
-
-  wait_for(same, "DRBD to have both halves", timeout_s=60)
 
 
 def _is_kept(instance: Instance) -> None:
@@ -188,7 +174,7 @@ def test_the_whole_life_of_a_disk(cluster: Cluster, template: str) -> None:
     for _ in cluster.nodes[:2]:
       node = instance.node
       if template == "drbd":
-        _synced(instance)
+        mirror.wait_until_alike(instance)
       instance.gnt("failover", "-f")
       assert instance.node != node
       _is_kept(instance)
@@ -224,7 +210,7 @@ def test_from_plain_to_drbd_and_back(cluster: Cluster) -> None:
   secondary = cluster.other(home).host_name
   instance.gnt("modify", "-t", "drbd", "-n", secondary)
   instance.gnt("startup")
-  _synced(instance)
+  mirror.wait_until_alike(instance)
   instance.gnt("failover", "-f")
   assert instance.node != home
   _is_kept(instance)
@@ -241,7 +227,7 @@ def test_halves_of_a_mirror_are_replaced_while_it_runs(
   init = instance.init_pid()
   for half in ("-p", "-s"):
     instance.gnt("replace-disks", half)
-    _synced(instance)
+    mirror.wait_until_alike(instance)
   _is_kept(instance)
   assert instance.init_pid() == init
 
