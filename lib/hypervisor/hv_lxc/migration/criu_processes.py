@@ -36,12 +36,12 @@ import signal
 from .. import cgroup, hierarchies
 from ..errors import Incomplete
 from ..host import Host, read_optional, wait_until
-from . import held
+from . import delegation, held
 
 _CRIU_END_S = 30.0
 _AT_DUMP = "CRTOOLS_SCRIPT_ACTION=post-dump"
-# CRIU and what LXC starts it with, as /proc/PID/comm has them.
-_NAMES = frozenset({"criu", "lxc-checkpoint"})
+# CRIU and what starts it, as /proc/PID/comm has them.
+_NAMES = frozenset({"criu", "lxc-checkpoint", *delegation.PROGRAMS})
 
 
 def end(host: Host, name: str) -> None:

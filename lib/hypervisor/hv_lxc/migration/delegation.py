@@ -54,6 +54,9 @@ from ..errors import LxcError
 from ..hierarchies import BOUNDARY, Hierarchies
 from ..host import Host
 
+# What a program is for a moment before it is itself, see L{_APART}.
+PROGRAMS = ("sh", "unshare")
+
 _log = logging.getLogger(__name__)
 
 # What systemd mounts it with (mount-setup.c).

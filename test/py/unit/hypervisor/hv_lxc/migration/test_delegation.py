@@ -36,8 +36,8 @@ from types import SimpleNamespace
 
 import pytest
 from ganeti.hypervisor.hv_lxc.command import Result
-from ganeti.hypervisor.hv_lxc.migration import delegation
-from unit.hypervisor.hv_lxc.fake_groups import FakeGroups
+from ganeti.hypervisor.hv_lxc.migration import criu_processes, delegation
+from unit.hypervisor.hv_lxc.fake_groups import FakeGroups, write
 
 BASE = "/sys/fs/cgroup"
 LOST = f"29 25 0:26 / {BASE} rw,relatime shared:4 - cgroup2 cgroup2 rw\n"
@@ -105,4 +105,19 @@ def test_programs_begin_in_a_cgroup_namespace_where_all_is_v2(
   assert bool(before) == (layout == "v2")
   if before:
     assert "unshare --cgroup" in before[2]
+    # As CRIU's own they are found, and ended, when a worker is killed.
+    assert before[0] in delegation.PROGRAMS
     assert before[-1] == str(groups.root)
+
+
+@pytest.mark.parametrize("program", ["criu", "sh", "unshare"])
+def test_what_is_about_to_become_criu_is_ended_with_it(
+  tmp_path: Path, program: str
+) -> None:
+  groups = FakeGroups.make(tmp_path, "v2")
+  images = groups.host.layout.migration("web1.lab").images
+  for pid, last in (("7", str(images)), ("8", "/elsewhere")):
+    write(tmp_path / "proc" / pid / "comm", f"{program}\n")
+    words = ("sh", "-c", "x", "criu", "dump", "-D", last)
+    write(tmp_path / "proc" / pid / "cmdline", "\0".join(words))
+  assert criu_processes.working(groups.host, "web1.lab") == [7]
