@@ -46,6 +46,7 @@ from cluster.nodes import Node
 from ganeti_lab.vm_node import VmNode
 
 DATA = ROOT / "qa/results/migration-matrix.json"
+_NOT_TRIED = "not tried"
 _WIDTH = 76
 
 Columns = Mapping[str, "Column"]
@@ -147,7 +148,9 @@ def as_rst(columns: Columns) -> str:
   ]
   for guest in GUESTS:
     found = [column.cells.get(guest.label) for column in columns.values()]
-    lines += _row([guest.label, *(c.verdict if c else "-" for c in found)])
+    lines += _row(
+      [guest.label, *(c.verdict if c else _NOT_TRIED for c in found)]
+    )
   for head, column in columns.items():
     lines += ["", head, "-" * len(head), ""]
     lines += [f":{key}: {value}" for key, value in column.about.items()]

@@ -98,7 +98,10 @@ def test_a_run_fills_its_column_and_leaves_the_others(
   assert (
     f"   * - {cells.GUESTS[0].label}\n     - {MOVES}\n     - {FAILS}" in text
   )
-  assert f"   * - {cells.GUESTS[1].label}\n     - -\n     - {REFUSED}" in text
+  assert (
+    f"   * - {cells.GUESTS[1].label}\n     - not tried\n     - {REFUSED}"
+    in text
+  )
   assert ":kernel: 6.1" in text
 
 
