@@ -34,6 +34,10 @@
 
 set -u
 
+# The monitor of a restored container has no input open. What a program opens
+# first is number 0 then, which ovs-vsctl takes for none: it aborts.
+exec </dev/null
+
 [ -r "$1" ] || exit 0
 . "$1"
 

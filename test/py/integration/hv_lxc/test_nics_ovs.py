@@ -36,7 +36,13 @@ import pytest
 from ganeti.hypervisor.hv_lxc import nic_links
 from ganeti.hypervisor.hv_lxc.errors import Refused
 from ganeti.hypervisor.hv_lxc.model import NicMode
-from integration.hv_lxc.hooked_nic import INSTANCE, KVM_IFUP, TAP, make_nic
+from integration.hv_lxc.hooked_nic import (
+  HOOKS,
+  INSTANCE,
+  KVM_IFUP,
+  TAP,
+  make_nic,
+)
 from integration.hv_lxc.netns import Network, network
 
 # The daemons' directories are hidden below the mount namespace's own.
@@ -95,6 +101,18 @@ def test_a_port_is_made_and_removed(
     assert TAP not in net.do("ovs-vsctl --timeout=10 list-ports ovs0")
     nic_links.teardown(net.host, [nic.record])
   assert not nic_links.exists(net.host, TAP)
+
+
+def test_a_port_goes_when_the_hook_has_no_input(
+  net: Network, tmp_path: Path
+) -> None:
+  """As after a live migration."""
+  nic = make_nic(net, tmp_path, mode=NicMode.OVS, link="ovs0")
+  assert not nic.up().failed
+  hook = ["sh", str(HOOKS / "nic-down.sh"), str(nic.env_file)]
+  result = net.run(["sh", "-c", 'exec "$@" <&-', "sh", *hook])
+  assert not result.failed, result.evidence()
+  assert TAP not in net.do("ovs-vsctl --timeout=10 list-ports ovs0")
 
 
 def test_a_port_that_outlived_a_crash(net: Network, tmp_path: Path) -> None:
