@@ -51,7 +51,7 @@ ECHO_PORT = 7000
 # Found before Debian's own.
 _HIDING = "/usr/local/sbin/criu"
 _DOES_NOT_START = """#!/bin/sh
-[ "$1" != --version ] || exec echo Version: 3.17.1
+[ "$1" != --version ] || exec /usr/sbin/criu --version
 echo "Error (criu/vdso.c:381): vdso: Unexpected rt vDSO area bounds" >&2
 echo "Error (criu/crtools.c:260): Could not initialize kernel features\
  detection." >&2
