@@ -240,6 +240,8 @@ def test_a_lost_disk_is_made_anew(cluster: Cluster) -> None:
   instance.gnt("shutdown")
   instance.node.run("lvremove", "-q", "-y", volume)
   assert instance.refused("startup")
+  # It is marked to be up now.
+  instance.gnt("shutdown")
   instance.gnt("recreate-disks")
   instance.gnt("reinstall", "-f")
   instance.gnt("startup")
