@@ -42,6 +42,8 @@ from ganeti.hypervisor.hv_lxc.host import wait_until
 from ganeti.hypervisor.hv_lxc.migration import dump
 from integration.hv_lxc.migration.moving import WAIT_S, Moving, moving
 
+pytestmark = pytest.mark.criu
+
 WORKER = """\
 import sys
 from pathlib import Path

@@ -115,6 +115,7 @@ def test_rounds_grow_small_and_the_guest_is_all_of_them(guest: Moving) -> None:
   assert checksum_now(guest) == before
 
 
+@pytest.mark.criu
 @pytest.mark.parametrize("timeout_s", [0.03, 0.1, 0.3, 10.0])
 def test_guest_goes_on_whenever_criu_ends_in_a_round(
   guest: Moving, timeout_s: float

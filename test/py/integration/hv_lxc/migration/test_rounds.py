@@ -39,6 +39,8 @@ from ganeti.hypervisor.hv_lxc.host import wait_until
 from ganeti.hypervisor.hv_lxc.record import Phase
 from integration.hv_lxc.migration.moving import WAIT_S, Moving, moving
 
+pytestmark = pytest.mark.criu
+
 ROUNDS = 10
 
 
