@@ -44,6 +44,7 @@ pytestmark = pytest.mark.vm  # Open vSwitch, VLANs
 
 _VLAN, _OTHER_VLAN = 10, 20
 _BRIDGE = "story"
+_DAEMON = "ovs-vswitchd"
 _PATH = "storypath"
 _NODE_END = "story0"
 # The path between the nodes takes 50 bytes of each packet (RFC 7348).
@@ -112,7 +113,7 @@ _MAKE = {
     ip link set {_BRIDGE} up
     """,
   "bridged": f"""
-    ip link add {_BRIDGE} type bridge vlan_filtering 1
+    ip link add {_BRIDGE} type bridge vlan_filtering 1 forward_delay 0
     ip link add {_PATH} type vxlan id 7 remote {{remote}} local {{local}} \\
       dstport 4790
     for link in {_PATH} {_BRIDGE}; do ip link set $link mtu {_MTU} up; done
@@ -290,7 +291,7 @@ def switch(cluster: Cluster) -> Iterator[Fabric]:
   with contextlib.ExitStack() as stack:
     made.build(stack)
     for node in made.nodes:
-      stack.callback(node.run, "systemctl", "start", "openvswitch-switch")
+      stack.callback(node.run, "systemctl", "start", _DAEMON)
     yield made
 
 
@@ -298,14 +299,17 @@ def test_the_switch_is_down_at_start_and_at_stop(switch: Fabric) -> None:
   node = switch.cluster.master
   nic = switch.nic(f".{_VLAN}", 11)
   instance = switch.cluster.add(**_wanted(node, nic))
-  node.run("systemctl", "stop", "ovs-vswitchd")
+  # systemctl would stop the database too.
+  node.run("ovs-appctl", "-t", _DAEMON, "exit")
+  ask = ("ovs-appctl", "-t", _DAEMON, "version")
+  wait_for(lambda: node.try_run(*ask).status != 0, "the switch's end")
   instance.gnt("shutdown")
   assert switch.ports(node) == []
   said = instance.refused("startup")
   assert "Open vSwitch, which does not answer" in said
   assert "start openvswitch-switch" in said
   assert switch.ports(node) == []
-  node.run("systemctl", "start", "openvswitch-switch")
+  node.run("systemctl", "start", _DAEMON)
   instance.gnt("startup")
   _is_on(switch, instance, node)
 
@@ -321,4 +325,5 @@ def test_no_switch_on_the_node_that_a_guest_is_to_move_to(
   said = instance.refused("migrate", "-f")
   assert f"needs the Open vSwitch bridge {_BRIDGE}" in said
   assert instance.init_pid() == init
-  _is_on(switch, instance, here)
+  assert len(switch.ports(here)) == 1
+  _listens(instance)
