@@ -137,6 +137,8 @@ _KEPT = re.compile(
   # LXC's own, of a container that is not an instance.
   r"|/sys/fs/cgroup/([^/]*/)?lxc\.pivot"
 )
+# What no story may take away: the next one would find it come back.
+_OF_THE_NODE = ("/etc/ganeti/", "/usr/local/")
 _DISK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _LOGS = ("node-daemon.log", "jobs.log", "commands.log")
@@ -200,7 +202,12 @@ class Watch:
         if kind == "loop" and not self._is_ours(item):
           continue
         left.append(f"{node.name}: {kind} left: {item}")
-    return left
+    gone = before.get("file", set()) - after.get("file", set())
+    return left + [
+      f"{node.name}: file gone: {item}"
+      for item in sorted(gone)
+      if item.startswith(_OF_THE_NODE)
+    ]
 
   def _is_ours(self, loop: str) -> bool:
     match = _DISK_ID.search(loop)

@@ -135,9 +135,9 @@ def test_no_command_escapes() -> None:
   assert found - continued == guide.commands_everywhere()
 
 
-# The driver itself is that of the package, which has placed it as well.
+# Driver and hook are those of the package, which has placed them as well.
 _TAKE_AWAY = f"""
-make -C {_SOURCE} uninstall GANETI_VERSIONS=
+make -C {_SOURCE} uninstall GANETI_VERSIONS= growhookdir=
 rm -rf /etc/cron.d/ganeti-lxc-metrics /var/lib/prometheus /etc/ganeti/lxc
 sysctl -q -w net.ipv4.ip_forward=0
 """
