@@ -60,6 +60,7 @@ chmod 755 /sbin/faults
 grep -q faults /etc/inittab || echo ::respawn:/sbin/faults >>/etc/inittab
 kill -HUP 1
 """
+NEITHER = "neither"
 _COMMAND_S = 400.0
 # After a cut the guest's or the client's next attempt may be late.
 _HEAR_S = 60.0
@@ -160,7 +161,13 @@ class Campaign:
     self.client.longest = 0.0
     mark, before = self.oracle.mark(), self.client.account()
     boots = self.oracle.now.boots.get(source.name, [])
-    self._migrate(fault, source, target, verdict)
+    try:
+      self._migrate(fault, source, target, verdict)
+    except subprocess.TimeoutExpired:
+      verdict.seconds = time.monotonic() - begun
+      verdict.outcome = NEITHER
+      verdict.defects.append("HANGS: gnt-instance migrate does not end")
+      return verdict
     owner = self._recover(verdict)
     verdict.seconds = time.monotonic() - begun
     verdict.outcome = _outcome(owner, source)
@@ -299,7 +306,7 @@ def _priority() -> Iterator[None]:
 
 def _outcome(owner: Node | None, source: Node) -> str:
   if owner is None:
-    return "neither"
+    return NEITHER
   return "stayed" if owner == source else "moved"
 
 

@@ -38,7 +38,7 @@ from collections.abc import Sequence
 
 from cluster.cluster import of_environment
 from cluster.migration_faults import table
-from cluster.migration_faults.campaign import Campaign, Verdict
+from cluster.migration_faults.campaign import NEITHER, Campaign, Verdict
 from cluster.migration_faults.catalogue import all_faults
 from cluster.migration_faults.injecting import Fault
 
@@ -129,7 +129,7 @@ def run(faults: list[Fault], options: argparse.Namespace) -> list[Verdict]:
       show(number, verdict)
       if options.log:
         table.append(options.log, options.seed, verdict)
-      if verdict.outcome == "neither" or (
+      if verdict.outcome == NEITHER or (
         verdict.defects and not options.keep_going
       ):
         break

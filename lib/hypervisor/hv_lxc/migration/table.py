@@ -276,7 +276,14 @@ _OUTCOMES = (
       S.RESUMING,
       Step(to=S.IDLE, after=(A.KILL_AND_UNMOUNT, A.DISCARD_IMAGES)),
     ),
-    (S.RESUMED, say(A.KILL_AND_UNMOUNT, A.DISCARD_IMAGES)),
+    (
+      S.RESUMED,
+      Step(
+        before=(A.KILL_AND_UNMOUNT,),
+        to=S.RELEASED,
+        after=(A.SEND_RELEASED, A.DISCARD_IMAGES),
+      ),
+    ),
   )
   | row(
     E.RESTORE_FAILED,
@@ -301,7 +308,10 @@ _OUTCOMES = (
         work=A.MOUNT_AND_RESTORE,
       ),
     ),
-    (S.RETRYING, Step(before=(A.KILL_AND_UNMOUNT,))),
+    (
+      S.RETRYING,
+      Step(before=(A.KILL_AND_UNMOUNT,), after=(A.SEND_RESUMED,)),
+    ),
   )
 )
 

@@ -99,6 +99,26 @@ def test_a_target_that_is_told_to_give_up_lets_the_source_ask() -> None:
     assert Act.SEND_CLOSED in TABLE[state, Event.DST_ABORT].after
 
 
+_RESTORE_IS_OVER = (
+  Event.RESTORED,
+  Event.RESTORE_LOST,
+  Event.RESTORE_FAILED,
+)
+
+
+@pytest.mark.parametrize("event", _RESTORE_IS_OVER)
+@pytest.mark.parametrize("state", [State.OWNER, State.RESUMED, State.RETRYING])
+def test_a_migration_does_not_wait_an_hour_for_a_restore_that_is_over(
+  state: State, event: Event
+) -> None:
+  """LXC's monitor was killed while the tasks began to run."""
+  step = TABLE[state, event]
+  may_happen = step.before or step.after or step.to
+  tells = any(act.name.startswith("SEND_") for act in step.after)
+  goes_on = step.work is Act.MOUNT_AND_RESTORE
+  assert tells or goes_on or not may_happen
+
+
 def test_a_source_does_not_listen(
   acts: NodeActs, listening: list[tuple[str, int]]
 ) -> None:
