@@ -42,6 +42,7 @@ from cluster.cluster import (
   why_nothing_moves,
 )
 from cluster.packages import Packages
+from cluster.two_at_once import TwoAtOnce
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -67,10 +68,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[tuple[Cluster, leaks.TwoAtOnce]]:
+def lab() -> Iterator[tuple[Cluster, TwoAtOnce]]:
   """The lab named by GANETI_LAB, watched all the time."""
   found = of_environment()
-  watch = leaks.TwoAtOnce(found.nodes)
+  watch = TwoAtOnce(found.nodes)
   watch.start()
   yield found, watch
   watch.stop()
@@ -78,7 +79,7 @@ def lab() -> Iterator[tuple[Cluster, leaks.TwoAtOnce]]:
 
 @pytest.fixture
 def cluster(
-  lab: tuple[Cluster, leaks.TwoAtOnce], request: pytest.FixtureRequest
+  lab: tuple[Cluster, TwoAtOnce], request: pytest.FixtureRequest
 ) -> Iterator[Cluster]:
   """The cluster; afterwards nothing of the test may be left."""
   found, watch = lab

@@ -29,19 +29,11 @@
 """What has to be gone when an instance was removed, and never may happen."""
 
 import json
-import os
-import pathlib
 import re
-import threading
 from collections.abc import Iterable
 
-import suite
-from cluster import groups
-from cluster.cluster import Cluster, CommandError, Node
-from cluster.remote import SshNode
+from cluster.cluster import Cluster, Node
 from ganeti_lab import plan
-from ganeti_lab.errors import LabError
-from ganeti_lab.vm_node import VmNode
 
 Found = dict[str, set[str]]
 LAB_STORAGE = (plan.SHARED_FILE_STORAGE, plan.FILE_STORAGE)
@@ -116,15 +108,6 @@ for name in os.listdir("/sys/block"):
       note("loop", f"{name} {back}")
 
 print(json.dumps(found))
-"""
-
-# What the class TwoAtOnce runs in a node that the host cannot see into.
-_RUNNING = """
-cd "$1" 2>/dev/null || exit 0
-for group in */payload/; do
-  found=$(find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null || true)
-  [ -z "$found" ] || echo "${group%%/*}"
-done
 """
 
 # Logs stay, by design; so does what is made once for all instances.
@@ -267,62 +250,3 @@ def evidence(nodes: Iterable[Node], since: str) -> str:
     f"==== {n.name}\n{n.try_run('bash', '-c', script, 'sh', since).output}"
     for n in nodes
   )
-
-
-class TwoAtOnce(threading.Thread):
-  """Watches for the one event that must never be: running on two nodes."""
-
-  def __init__(self, nodes: Iterable[Node]) -> None:
-    super().__init__(daemon=True)
-    self._nodes = tuple(nodes)
-    self._over = threading.Event()
-    self.seen: set[str] = set()
-
-  def run(self) -> None:
-    """Looks ten times a second, less often where looking is dear."""
-    pause = 1.0 if any(n.site for n in self._nodes) else 0.1 * suite.SLOWNESS
-    while not self._over.wait(pause):
-      running = [_running(node) for node in self._nodes]
-      for index, names in enumerate(running):
-        for others in running[index + 1 :]:
-          # It may have moved on while the other node was asked.
-          both = names & others
-          self.seen |= both & _running(self._nodes[index]) if both else both
-
-  def stop(self) -> None:
-    """Ends the thread."""
-    self._over.set()
-    self.join()
-
-
-def _running(node: Node) -> set[str]:
-  """Names of the instances that have a process."""
-  if isinstance(node.seen, (VmNode, SshNode)):
-    try:
-      top = groups.instances(node)
-      return set(node.run("bash", "-euc", _RUNNING, "sh", top).split())
-    except (LabError, CommandError):
-      # Its power is cut.
-      return set()
-  try:
-    found = list(_instances_group(node).iterdir())
-  except OSError:
-    return set()
-  return {g.name for g in found if _has_process(g / "payload")}
-
-
-def _instances_group(node: Node) -> pathlib.Path:
-  group = node.seen.group
-  pids = [h for h in group.hierarchies if "pids" in h.options.split(",")]
-  chosen = pids[0] if pids else group.hierarchies[-1]
-  return group.directory(chosen) / groups.PARENT
-
-
-def _has_process(group: pathlib.Path) -> bool:
-  for root, _, _ in os.walk(group):
-    try:
-      if pathlib.Path(root, "cgroup.procs").read_text():
-        return True
-    except OSError:
-      continue
-  return False
