@@ -207,6 +207,8 @@ class NodeActs:
   def _kill_and_unmount(self) -> None:
     with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
       stopping.kill(self.host, self.name)
+      # Not before: a task that CRIU lets go runs.
+      criu_processes.end(self.host, self.name)
       stopping.clean_up(self.host, self.storage, self.name)
       forget_lock(self.host, self.name)
 

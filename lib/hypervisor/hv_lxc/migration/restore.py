@@ -152,6 +152,9 @@ def restore(
   except BaseException as err:
     try:
       stopping.kill(host, name)
+      # Without its monitor, CRIU waits for ever for the tasks that died, in
+      # a mount namespace that has the root file system.
+      criu_processes.end(host, name)
       stopping.clean_up(host, storage, name)
     except LxcError as second:
       raise Incomplete(

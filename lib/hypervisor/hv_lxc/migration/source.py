@@ -48,7 +48,7 @@ from ..host import Host
 from ..partitions import Partitions
 from . import criu, daemons, dump, peer, precopy, task
 from .acts import NodeActs
-from .channel import Channel
+from .channel import Channel, PeerTrouble
 from .journal import Journal
 from .machine import Machine, Refusal
 from .messages import Message, Owner, Resumed
@@ -243,6 +243,8 @@ class _Source:
         message = channel.receive(_RESTORE_S)
     except LxcError as err:
       _log.warning("Migration of %s: %s", self.acts.name, err)
+      if isinstance(err, PeerTrouble):
+        self.acts.failure = err.evidence
       return
     event = peer.meaning(message)
     self.acts.failure = str(getattr(message, "reason", ""))

@@ -52,7 +52,6 @@ from .auth import Secret
 from .channel import Channel, ConnectionLost, NoAnswer
 from .journal import Journal, Listed, Role
 from .listener import Listener
-from .machine import Refusal
 from .message_fields import MAX_SIZE
 from .messages import TRANSFER, Close, Forget, Grant, Query, Resumed, Room
 from .messages import State as Answer
@@ -245,20 +244,13 @@ class _Session:
   def _hear(self, message: object) -> None:
     match message:
       case Grant():
-        self._granted()
+        # If it fails, the source has been told by what the table has for it,
+        # or the end of the connection has it ask.
+        self._fire(Event.GRANT)
       case Close() | Query():
         self._fire(Event.ASKED)
       case Forget():
         self.acts.machine().amend(self.channel.migration, agreed=True)
-
-  def _granted(self) -> None:
-    try:
-      self._fire(Event.GRANT)
-    except Refusal:
-      raise
-    except LxcError as err:
-      # The source was told, by what the table has for it.
-      _log.warning("Migration of %s: %s", self.name, err)
 
   def _fire(self, event: Event) -> None:
     self.acts.machine().fire(event, of=self.channel.migration)

@@ -29,6 +29,7 @@
 
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from ganeti.hypervisor.hv_lxc import record, stopping
@@ -156,6 +157,33 @@ def test_success_without_a_guest_is_a_failure(node: FakeCriu) -> None:
   with pytest.raises(Failed, match="could not be restored"):
     run(node)
   assert node.node.left() == {}
+
+
+def test_a_criu_whose_monitor_was_killed_does_not_keep_the_disk(
+  node: FakeCriu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """It was in the guest's mounts: "/dev/loop0 is still in use"."""
+  for module, what in (
+    (restore.stopping, "kill"),
+    (restore.criu_processes, "end"),
+    (restore.stopping, "clean_up"),
+  ):
+    monkeypatch.setattr(module, what, _noted(node, getattr(module, what)))
+
+  node.restoring = lambda *_: 1
+  with pytest.raises(Failed, match="could not be restored"):
+    run(node)
+  done = [e for e in node.events if e in ("kill", "end", "clean_up")]
+  assert done == ["clean_up", "kill", "end", "clean_up"]
+  assert node.node.left() == {}
+
+
+def _noted(node: FakeCriu, does: Callable[..., None]) -> Callable[..., None]:
+  def noted(*args: Any) -> None:
+    node.events.append(does.__name__)
+    does(*args)
+
+  return noted
 
 
 def test_what_cannot_be_undone_is_told(
