@@ -59,7 +59,7 @@ _FILTER = "/etc/lvm/lvmlocal.conf"
 _IMAGE = "/run/ganeti/story-volume-group"
 # Nothing outside of the new /dev and /run is looked at or written to, so that
 # the name may be one that is there.
-_MAKE_GROUP = """
+_MAKE_GROUP = r"""
 truncate -s 48M "$1"
 loop=$(losetup -f --show "$1")
 number=$(lsblk -dnro MAJ:MIN "$loop")
@@ -69,8 +69,9 @@ unshare --mount sh -euc '
   for name in null:3 zero:5 urandom:9; do
     mknod "/dev/${name%:*}" c 1 "${name#*:}"
   done
-  set -- "$2" --config "devices { global_filter = [] use_devicesfile = 0
-    obtain_device_list_from_udev = 0 } activation { udev_sync = 0 }"
+  set -- "$2" --config "devices { global_filter = [ \"a|.*|\" ]
+    use_devicesfile = 0 obtain_device_list_from_udev = 0 }
+    activation { udev_sync = 0 }"
   group=$1; shift
   vgcreate -q "$@" "$group" /dev/disk
   lvcreate -q -y -an -Wn -Zn "$@" -n root -L 8M "$group"
@@ -163,6 +164,8 @@ def test_a_volume_group_named_like_the_nodes(
 @pytest.mark.lab("its filter is in a file of its own")
 def test_verify_tells_of_lvm_that_looks_into_guests(cluster: Cluster) -> None:
   node = cluster.master
+  # A node without a volume is not affected yet.
+  _add(cluster, "plain")
   node.run("mv", _FILTER, f"{_FILTER}.away")
   try:
     said = cluster.refused("cluster", "verify")

@@ -36,11 +36,13 @@ from ganeti_lab.progress import Progress
 pytestmark = pytest.mark.vm  # systemd as the node's init; a node that boots
 
 
-def _cut_power(node: Node) -> None:
+def cut_power(node: Node) -> None:
+  """As if somebody had pulled the plug."""
   whole_lab.power(node.lab, node.name, Progress(), on=False)
 
 
-def _turn_on(node: Node) -> None:
+def turn_on(node: Node) -> None:
+  """Boots; returns when its services have been started."""
   whole_lab.power(node.lab, node.name, Progress(), on=True)
   # sshd answers before all services have been started.
   node.try_run("systemctl", "is-system-running", "--wait")
@@ -72,8 +74,8 @@ def test_six_guests_come_back_after_a_power_cut(cluster: Cluster) -> None:
     instances += cluster.add_all(wanted, wanted)
   for instance in instances:
     instance.inside("echo kept >/root/mark; sync")
-  _cut_power(node)
-  _turn_on(node)
+  cut_power(node)
+  turn_on(node)
   # Not before Ganeti's watcher has looked.
   assert not node.run("lxc-ls", "-P", LXCPATH, "-1", "--running").split()
   cluster.watch()

@@ -34,20 +34,13 @@ import shlex
 from collections.abc import Iterator
 
 import pytest
-from cluster import mirror
+from cluster import block_traces, mirror
 from cluster.cluster import BUSYBOX_MIB, Cluster, Instance, Node
 from cluster.test_disks import transfers  # noqa: F401
 
 pytestmark = pytest.mark.vm  # device-mapper, DRBD
 
 _MIRRORED = ("drbd", "sharedfile", "ext")
-_TRACES = r"""
-dmsetup ls | sed -n 's/^\([^\t]*\)\t.*/mapping \1/p'
-losetup --list --noheadings --output NAME,BACK-FILE | sed 's/^/loop /'
-cut -d' ' -f1-4 /proc/mounts | sed 's/^/mount /'
-[ ! -e /proc/drbd ] ||
-  sed -n '/cs:/{/Unconfigured/!s/^/drbd /p}' /proc/drbd
-"""
 _PROVIDER = "story"
 # A provider of volumes that all nodes reach: files in the shared directory.
 _SCRIPTS = {
@@ -63,10 +56,6 @@ _SCRIPTS = {
   "setinfo": ":",
   "verify": ":",
 }
-
-
-def _traces(node: Node) -> set[str]:
-  return set(node.sh(_TRACES).splitlines())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,11 +103,11 @@ def _as_before(cluster: Cluster) -> Iterator[None]:
   places = _places(cluster)
   for node in cluster.nodes:
     _install_provider(node, places)
-  before = {node: _traces(node) for node in cluster.nodes}
+  before = {node: block_traces.of(node) for node in cluster.nodes}
   yield
   cluster.remove_all()
   for node, traces in before.items():
-    assert _traces(node) == traces
+    assert block_traces.of(node) == traces
     above = places.provider.rpartition("/")[0]
     node.sh(
       f"rm -r {places.provider}; rmdir --ignore-fail-on-non-empty {above}"

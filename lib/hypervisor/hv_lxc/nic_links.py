@@ -30,6 +30,7 @@
 
 import errno
 import ipaddress
+import logging
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ from .errors import Failed, Incomplete, LxcError, Refused
 from .host import Host, read_optional, wait_until
 from .model import NicMode, NicSpec
 from .nics import COMMUNICATION_LINK_PREFIX, MAX_LINK_NAME, NicRecord
+
+_log = logging.getLogger(__name__)
 
 # What nic-up.sh writes into the interface's alias, before the NIC's UUID
 _ALIAS_PREFIX = "ganeti-lxc:"
@@ -276,6 +279,21 @@ def ifup_error(env_file: Path) -> str:
   """Why nic-up.sh failed at its last run, "" if it did not fail."""
   text = read_optional(env_file.with_name(f"{env_file.name}.error"))
   return (text or "").strip()
+
+
+def cut_off(host: Host, records: Iterable[NicRecord]) -> None:
+  """Lets nothing reach a guest any more whose processes are about to die.
+
+  The kernel takes a network namespace apart in steps, and CRIU's firewall goes
+  before the interface does: a packet in between would be refused, and the peer
+  give up a connection that lives on elsewhere.
+
+  """
+  for record in records:
+    if _is_ours(host, record):
+      result = host.run(["ip", "link", "set", "dev", record.host_name, "down"])
+      if result.failed and exists(host, record.host_name):
+        _log.warning("%s", result.evidence())
 
 
 def teardown(host: Host, records: Iterable[NicRecord]) -> None:

@@ -153,6 +153,12 @@ def kill(host: Host, name: str) -> None:
   cgroup.kill(host, groups, name)
 
 
+def cut_off(host: Host, name: str) -> None:
+  """Takes an instance off the network whose connections go on elsewhere."""
+  noted = record.load_or_none(host, host.layout.instance(name))
+  nic_links.cut_off(host, _nics(noted))
+
+
 def wait_for_end(groups: Hierarchies, name: str, timeout_s: float) -> bool:
   """Waits until nothing of an instance runs; False when time is up.
 

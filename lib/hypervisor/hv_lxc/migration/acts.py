@@ -191,6 +191,7 @@ class NodeActs:
       )
 
   def _kill_tasks(self) -> None:
+    stopping.cut_off(self.host, self.name)
     taking_life.kill_payload(hierarchies.find(self.host), self.name)
 
   def _resume_guest(self) -> None:
@@ -206,6 +207,7 @@ class NodeActs:
 
   def _kill_and_unmount(self) -> None:
     with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
+      stopping.cut_off(self.host, self.name)
       stopping.kill(self.host, self.name)
       # Not before: a task that CRIU lets go runs.
       criu_processes.end(self.host, self.name)

@@ -35,6 +35,7 @@
 #   GANETI_LXC_ANSWER   FIFO: "STAGE go" is read, or anything else
 #   GANETI_LXC_FREEZER  the control file of a group that is frozen meanwhile
 #   GANETI_LXC_FREEZE, GANETI_LXC_THAW  what is written to it
+#   GANETI_LXC_JOURNAL  decides when the process that answers has died
 #
 # Status 0 lets CRIU go on.
 #
@@ -68,6 +69,30 @@ end() {
   exit "$1"
 }
 
+# The state that was written down last, one key a line (journal.py).
+is_journaled() {
+  grep -q "^ \"state\": \"$1\",\$" "$GANETI_LXC_JOURNAL" 2>/dev/null
+}
+
+# Nobody will answer any more.  What the journal says has been decided is so:
+# a guest whose images are on the other node must not run on, and one that was
+# given to this node must.
+go_by_journal() {
+  case $stage in
+    post-dump)
+      if is_journaled dumped; then
+        # Its tasks stay frozen, its sockets say nothing.
+        kill -KILL "$PPID"
+        exit 1
+      fi ;;
+    post-restore)
+      if is_journaled resumed || is_journaled resuming; then
+        end 0
+      fi ;;
+  esac
+  end 1
+}
+
 # To open one end of a FIFO waits for the other one, for ever if that process
 # has died; to open both does not wait.  The end that is not ours is given up
 # before anything is written or read.
@@ -77,10 +102,10 @@ exec 5<>"$GANETI_LXC_ASK" 6>"$GANETI_LXC_ASK" 5>&- || exit 1
 # If nobody reads any more, the signal would end this script in between.
 trap '' PIPE
 write_freezer "${GANETI_LXC_FREEZE-}"
-echo "$stage" >&6 || end 1
+echo "$stage" >&6 || go_by_journal
 while read -r asked verdict <&4; do
   [ "$asked" = "$stage" ] || continue
   [ "$verdict" = go ] && end 0
   end 1
 done
-end 1
+go_by_journal

@@ -126,6 +126,7 @@ def run(
   env = {
     "GANETI_LXC_ASK": str(work.ask),
     "GANETI_LXC_ANSWER": str(work.answer),
+    "GANETI_LXC_JOURNAL": str(work.journal),
     "GANETI_LXC_STAGES": " ".join(stages),
   }
   if freezer is not None:

@@ -41,6 +41,7 @@ which it is made (layout.MigrationPaths).
 
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -75,6 +76,7 @@ from . import (
   orphaned,
   pressure,
   reload,
+  stalled,
 )
 from .progress import Times
 
@@ -151,6 +153,7 @@ def restore(
     )
   except BaseException as err:
     try:
+      stopping.cut_off(host, name)
       stopping.kill(host, name)
       # Without its monitor, CRIU waits for ever for the tasks that died, in
       # a mount namespace that has the root file system.
@@ -270,9 +273,21 @@ def _run(
   def end_criu() -> None:
     criu_processes.end(host, request.name)
 
+  is_held = threading.Event()
+
   def released() -> None:
-    restored()
-    watched.begin(cgroup.init_pid(host, trees, request.name))
+    is_held.set()
+    try:
+      restored()
+      watched.begin(cgroup.init_pid(host, trees, request.name))
+    finally:
+      is_held.clear()
+
+  def done() -> object:
+    if is_held.is_set():
+      return time.monotonic()
+    log = work.images / criu.RESTORE_LOG
+    return stalled.work_done(host, trees, request.name, log)
 
   stages: dict[str, Callable[[], None]] = {
     group_tree.STAGE: lambda: group_tree.rebuild(
@@ -280,7 +295,11 @@ def _run(
     ),
     _POST_RESTORE: released,
   }
-  with delegation.kept(host) as apart, orphaned.watch(end_criu) as watched:
+  with (
+    delegation.kept(host) as apart,
+    stalled.watch(done, end_criu),
+    orphaned.watch(end_criu) as watched,
+  ):
     story = held.run(apart, argv, work, stages, timeout_s=timeout_s)
   _keep_log(work)
   running = cgroup.init_pid(host, trees, request.name) is not None

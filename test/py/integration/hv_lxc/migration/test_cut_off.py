@@ -33,13 +33,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ganeti.hypervisor.hv_lxc import stopping
 from ganeti.hypervisor.hv_lxc.errors import LxcError
 from ganeti.hypervisor.hv_lxc.host import wait_until
-from ganeti.hypervisor.hv_lxc.migration import dump
+from ganeti.hypervisor.hv_lxc.migration import dump, journal
+from ganeti.hypervisor.hv_lxc.migration.journal import Journal
+from ganeti.hypervisor.hv_lxc.migration.states import State
 from integration.hv_lxc.migration.moving import WAIT_S, Moving, moving
 
 pytestmark = pytest.mark.criu
@@ -55,6 +59,30 @@ def hold():
   print("holding", flush=True)
   sys.stdin.readline()
 dump.dump(Host(layout=layout), sys.argv[2], hold=hold)
+"""
+RESTORING = """\
+import sys
+from pathlib import Path
+from ganeti.hypervisor.hv_lxc.host import Host
+from ganeti.hypervisor.hv_lxc.layout import Layout
+from ganeti.hypervisor.hv_lxc.migration import restore
+from ganeti.hypervisor.hv_lxc.model import DiskSpec
+from ganeti.hypervisor.hv_lxc.partitions import Kpartx
+top, name, uuid, disk = sys.argv[1:]
+layout = Layout.below(*(f"{top}/{part}" for part in "drlc"))
+def hold():
+  print("holding", flush=True)
+  sys.stdin.readline()
+restore.restore(
+  Host(layout=layout),
+  Kpartx(),
+  restore.RestoreRequest(
+    name=name,
+    uuid=uuid,
+    disks=(DiskSpec(index=0, uuid="disk0", path=Path(disk)),),
+  ),
+  before_release=hold,
+)
 """
 
 
@@ -167,6 +195,55 @@ def test_worker_killed_while_the_dump_is_held(guest: Moving) -> None:
     worker.kill()
   assert wait_until(lambda: not criu_processes(guest), WAIT_S)
   assert firewall(guest) == ""
+  assert guest.counts_on()
+  talk.exchange()
+
+
+def worker_killed(
+  guest: Moving, state: State, program: str, *more: str
+) -> None:
+  """A process that waits for an answer is killed after a decision."""
+  argv = [sys.executable, "-c", program, str(guest.top), guest.name, *more]
+  with subprocess.Popen(
+    argv,
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+  ) as worker:
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"holding\n"
+    journal.save(guest.host, Journal(name=guest.name, id="m1", state=state))
+    worker.kill()
+
+
+def test_a_guest_does_not_run_on_when_its_images_are_on_the_other_node(
+  guest: Moving,
+) -> None:
+  """It went on for half a second, and its connections were lost."""
+  guest.start()
+  talk = guest.talk()
+  talk.exchange()
+  dump.save_files(guest.host, guest.name)
+  worker_killed(guest, State.DUMPED, WORKER)
+  assert wait_until(lambda: not criu_processes(guest), WAIT_S)
+  before = guest.count()
+  time.sleep(0.3)
+  assert guest.count() == before
+  stopping.kill(guest.host, guest.name)
+  stopping.clean_up(guest.host, guest.storage, guest.name)
+  guest.restore()
+  talk.exchange()
+  assert guest.counts_on()
+
+
+def test_a_guest_goes_on_that_was_given_to_this_node(guest: Moving) -> None:
+  """The receiver was killed between the decision and CRIU's answer."""
+  guest.start()
+  talk = guest.talk()
+  talk.exchange()
+  guest.dump()
+  disk = str(guest.request.disks[0].path)
+  worker_killed(guest, State.RESUMED, RESTORING, guest.request.uuid, disk)
   assert guest.counts_on()
   talk.exchange()
 

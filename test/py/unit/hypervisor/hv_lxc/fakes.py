@@ -199,6 +199,7 @@ class FakeLxc:
     self.run.on("lxc-wait", 0)
     self.run.on("lxc-stop", self._lxc_stop)
     self.run.on(("ip", "link", "del", "dev"), self._link_del)
+    self.run.on(("ip", "link", "set", "dev"), 0)
 
   @property
   def groups(self) -> list[pathlib.Path]:

@@ -340,6 +340,21 @@ def record(**changes: Any) -> NicRecord:
   return NicRecord.of(make_nic(**changes))
 
 
+class TestCutOff:
+  def test_what_is_ours_goes_down(self, node: Node) -> None:
+    node.add(TAP, ifalias=f"ganeti-lxc:{UUID}:inst1")
+    nic_links.cut_off(node.host, [record()])
+    assert node.calls == [f"ip link set dev {TAP} down"]
+
+  def test_what_is_gone_or_somebody_elses_costs_no_program(
+    self, node: Node
+  ) -> None:
+    node.add("gnt.com.0", ifalias="ganeti-lxc:other:inst2")
+    others = record(host_name="gnt.com.0", mode=NicMode.ROUTED)
+    nic_links.cut_off(node.host, [record(), others])
+    assert node.calls == []
+
+
 class TestTeardown:
   def test_a_bridged_nic_that_is_gone_costs_no_program(
     self, node: Node

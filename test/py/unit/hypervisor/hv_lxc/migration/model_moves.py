@@ -145,7 +145,7 @@ def _orphan(world: World, i: int) -> World:
   """CRIU's action script finds no worker and reads the journal."""
   node = world.nodes[i]
   if node.criu == "dump" and node.state == S.DUMPED:
-    return put(world, i, criu="", tasks="")
+    return put(world, i, criu="")
   if node.criu == "restore" and node.state in (S.RESUMED, S.RESUMING):
     return put(world, i, criu="resuming")
   return kill_criu(world, i)

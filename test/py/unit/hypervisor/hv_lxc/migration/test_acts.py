@@ -32,9 +32,16 @@
 import pathlib
 
 import pytest
+from ganeti.hypervisor.hv_lxc import hierarchies, stopping
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
-from ganeti.hypervisor.hv_lxc.migration import daemons, listing, task
+from ganeti.hypervisor.hv_lxc.migration import (
+  criu_processes,
+  daemons,
+  listing,
+  taking_life,
+  task,
+)
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration.acts import NodeActs
 from ganeti.hypervisor.hv_lxc.migration.criu_processes import is_held
@@ -155,3 +162,23 @@ def test_a_guest_that_criu_let_go_is_not_taken_for_its_images(
   _process(acts, 12, "post-dump")
   assert is_held(acts.host, NAME)
   assert not is_held(acts.host, "web2.example.com")
+
+
+@pytest.mark.parametrize("act", [Act.KILL_TASKS, Act.KILL_AND_UNMOUNT])
+def test_no_peer_is_refused_while_the_guests_network_is_taken_apart(
+  acts: NodeActs, monkeypatch: pytest.MonkeyPatch, act: Act
+) -> None:
+  """Once in fifty migrations: "Connection reset by peer"."""
+  monkeypatch.setattr(hierarchies, "find", lambda _host: None)
+  monkeypatch.setattr(criu_processes, "end", lambda *_: None)
+  done: list[str] = []
+  for module, what in (
+    (stopping, "cut_off"),
+    (stopping, "kill"),
+    (stopping, "clean_up"),
+    (taking_life, "kill_payload"),
+  ):
+    monkeypatch.setattr(module, what, lambda *_, what=what: done.append(what))
+  acts.perform(act, JOURNAL)
+  assert done[0] == "cut_off"
+  assert done[1] in ("kill", "kill_payload")

@@ -1,0 +1,120 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""Ends a CRIU that has stopped getting anywhere.
+
+CRIU 4.2.1 waits for ever when it restores a guest that was dumped while it
+halted: with zombies in a session whose leader is a zombie too, init waits for a
+stage of the restore that others have not left.  Seen with a guest that was
+told to halt in the middle of a migration; the other node and Ganeti's job
+waited for an hour.
+
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .. import cgroup
+from ..errors import LxcError
+from ..hierarchies import Hierarchies
+from ..host import Host, read_optional
+from . import criu_processes
+
+_log = logging.getLogger(__name__)
+
+# A disk or a file server that answers late must not be taken for it.
+_PATIENCE_S = 60.0
+_LOOK_S = 2.0
+# Behind the name of the program, proc_pid_stat(5): utime and stime
+_TIMES = slice(11, 13)
+
+
+def work_done(host: Host, trees: Hierarchies, name: str, log: Path) -> object:
+  """What changes as long as a restore gets anywhere.
+
+  @param log: CRIU's
+  @return: to be compared: how long the log is, and the ticks of processor time
+      that CRIU and what it has restored have used
+
+  """
+  try:
+    size = log.stat().st_size
+  except OSError:
+    size = 0
+  pids = set(criu_processes.working(host, name))
+  with contextlib.suppress(LxcError):
+    pids.update(cgroup.processes(trees, name))
+  ticks = {}
+  for pid in pids:
+    text = read_optional(host.proc / f"{pid}/stat") or ""
+    ticks[pid] = text.rpartition(")")[2].split()[_TIMES]
+  return size, ticks
+
+
+@contextlib.contextmanager
+def watch(
+  done: Callable[[], object],
+  end: Callable[[], None],
+  *,
+  patience_s: float = _PATIENCE_S,
+  look_s: float = _LOOK_S,
+) -> Iterator[None]:
+  """While this lasts, standing still has a consequence.
+
+  @param done: see L{work_done}
+  @param end: called once, from another thread, when what C{done} returns has
+      not changed for C{patience_s} seconds
+
+  """
+  over = threading.Event()
+
+  def look() -> None:
+    before, still = done(), 0.0
+    while not over.wait(look_s):
+      now = done()
+      still = still + look_s if now == before else 0.0
+      before = now
+      if still >= patience_s:
+        _log.warning("CRIU has not got anywhere for %d s", patience_s)
+        try:
+          end()
+        except LxcError as err:
+          _log.warning("%s", err)
+        return
+
+  thread = threading.Thread(target=look, daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    over.set()
+    thread.join()

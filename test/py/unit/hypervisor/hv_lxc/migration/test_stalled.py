@@ -1,0 +1,118 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""A CRIU that has stopped getting anywhere is ended."""
+
+import itertools
+import pathlib
+import threading
+
+import pytest
+from ganeti.hypervisor.hv_lxc import cgroup
+from ganeti.hypervisor.hv_lxc.errors import Incomplete
+from ganeti.hypervisor.hv_lxc.host import Host
+from ganeti.hypervisor.hv_lxc.migration import criu_processes, stalled
+from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
+
+LONG_S = 10.0
+CRIU, INIT = 11, 12
+
+
+def test_a_migration_does_not_wait_an_hour_for_a_guest_that_was_halting() -> (
+  None
+):
+  ended = threading.Event()
+  with stalled.watch(lambda: 1, ended.set, patience_s=0.02, look_s=0.01):
+    assert ended.wait(LONG_S)
+
+
+def test_one_that_gets_on_is_left_alone() -> None:
+  ended, looked = threading.Event(), threading.Event()
+  steps = itertools.count()
+
+  def done() -> int:
+    step = next(steps)
+    if step > 20:
+      looked.set()
+    return step
+
+  with stalled.watch(done, ended.set, patience_s=0.02, look_s=0.001):
+    assert looked.wait(LONG_S)
+    assert not ended.is_set()
+
+
+def test_one_that_cannot_be_ended_is_no_matter(
+  caplog: pytest.LogCaptureFixture,
+) -> None:
+  tried = threading.Event()
+
+  def end() -> None:
+    tried.set()
+    raise Incomplete("CRIU cannot be killed")
+
+  with stalled.watch(lambda: 1, end, patience_s=0.0, look_s=0.001):
+    assert tried.wait(LONG_S)
+  assert "CRIU cannot be killed" in caplog.text
+
+
+@pytest.fixture
+def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+  host = FakeLxc(tmp_path).host
+  monkeypatch.setattr(criu_processes, "working", lambda *_: [CRIU])
+  monkeypatch.setattr(cgroup, "processes", lambda *_: [INIT])
+  for pid in (CRIU, INIT):
+    _uses(host, pid, 5)
+  return host
+
+
+def _uses(host: Host, pid: int, ticks: int) -> None:
+  path = host.proc / f"{pid}/stat"
+  path.parent.mkdir(parents=True, exist_ok=True)
+  fields = ["S", *["0"] * 10, str(ticks), "0", *["0"] * 30]
+  path.write_text(f"{pid} (a b) c) {' '.join(fields)}\n")
+
+
+def test_work_is_what_is_logged_and_what_is_computed(
+  node: Host, tmp_path: pathlib.Path
+) -> None:
+  log = tmp_path / "restore.log"
+
+  def done() -> object:
+    return stalled.work_done(node, None, NAME, log)  # type: ignore[arg-type]
+
+  seen = [done()]
+  assert done() == seen[0]
+  log.write_text("(00.000001) Restoring\n")
+  seen.append(done())
+  for pid in (CRIU, INIT):
+    _uses(node, pid, 6)
+    seen.append(done())
+  (node.proc / f"{INIT}/stat").unlink()
+  seen.append(done())
+  assert all(a != b for a, b in itertools.pairwise(seen))
