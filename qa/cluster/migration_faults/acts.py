@@ -239,9 +239,9 @@ def taking_port(context: Context) -> None:
 
 
 def port(context: Context) -> int:
-  """migration_port of the instance; gnt-instance list does not know it."""
-  text = context.instance.gnt("info")
-  found = re.search(r"\bmigration_port: (?:default \()?(\d+)", text)
+  """migration_port, which is the whole cluster's."""
+  text = context.cluster.gnt("cluster", "info")
+  found = re.search(r"\bmigration_port: (\d+)", text)
   assert found, text
   return int(found[1])
 
