@@ -244,7 +244,8 @@ def _is_on(fabric: Fabric, instance: Instance, wanted: Node | None) -> None:
 
 
 def _listens(instance: Instance) -> None:
-  instance.cluster.master.run("ping", "-c1", "-W10", f"{_NET}.11")
+  """As soon as it has booted."""
+  instance.cluster.master.run("ping", "-c1", "-w120", f"{_NET}.11")
 
 
 def _ends(fabric: Fabric, instance: Instance) -> None:
