@@ -230,6 +230,7 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
     """The names of the instances that run here."""
     running = report.running_names(self._host)
     listing.attend(self._host, running, thorough=True)
+    listing.await_answers(self._host)
     return listing.shown(self._host, running)
 
   @as_hypervisor_error

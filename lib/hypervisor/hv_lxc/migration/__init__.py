@@ -86,6 +86,7 @@ CRIU and what it leaves to others:
   criu.py            CRIU's command lines, and what its log says of a failure
   criu_processes.py  CRIU's processes that work for a migration
   orphaned.py        Ends a CRIU that waits for tasks which have died
+  zombies.py         Processes that have ended, with which no restore does
   stalled.py         Ends a CRIU that has stopped getting anywhere
   held.py            A program that asks, at its stages, whether it may go on
   instance_files.py  The files that the monitor and the hooks live from

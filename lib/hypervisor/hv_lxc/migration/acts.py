@@ -55,6 +55,7 @@ from . import (
   restore,
   taking_life,
   task,
+  zombies,
 )
 from .journal import Journal
 from .machine import Machine
@@ -189,6 +190,7 @@ class NodeActs:
         evidence="the process for which CRIU waited has ended",
         remedy="start the migration anew",
       )
+    zombies.check(self.host, self.name)
 
   def _kill_tasks(self) -> None:
     stopping.cut_off(self.host, self.name)

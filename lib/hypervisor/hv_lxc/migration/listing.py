@@ -40,13 +40,16 @@ import logging
 from collections.abc import Iterable
 
 from ..errors import LxcError
-from ..host import Host, read_optional
+from ..host import Host, read_optional, wait_until
 from ..model import RunState, Usage
 from . import daemons, intake, journal, protocol, task
 from .journal import Journal, Listed, Role
-from .states import State
+from .states import HANDED, State
 
 _log = logging.getLogger(__name__)
+
+# A node that is up answers within seconds once its receiver has been started.
+_ANSWER_S = 10.0
 
 
 def shown(host: Host, running: Iterable[str]) -> list[str]:
@@ -156,6 +159,22 @@ def _attend(host: Host, listed: Listed, *, lives: bool, thorough: bool) -> None:
 def _listen(host: Host, name: str) -> None:
   part = task.load(host.layout.migration(name))
   daemons.start_receiver(host, part.address, part.port)
+
+
+def await_answers(host: Host, timeout_s: float = _ANSWER_S) -> None:
+  """Waits a moment for other nodes to say where instances are.
+
+  An instance whose source is still asking is shown on both nodes, and
+  gnt-instance migrate --cleanup, which has all nodes list at once, cannot do
+  anything with that.  The very same listing has the other node answer.
+
+  """
+
+  def known() -> bool:
+    found = (listed.journal for listed in journal.load_all(host))
+    return not any(j and _state(host, j) in HANDED for j in found)
+
+  wait_until(known, timeout_s)
 
 
 def _is_past(host: Host, found: Journal) -> bool:

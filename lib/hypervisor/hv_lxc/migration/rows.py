@@ -85,6 +85,13 @@ def say(*acts: Act) -> Step:
   return Step(after=acts)
 
 
+def release(*before: Act) -> Step:
+  """The token goes back to the source, which is told so."""
+  return Step(
+    before=before, to=S.RELEASED, after=(A.SEND_RELEASED, A.DISCARD_IMAGES)
+  )
+
+
 def also(step: Step, work: Act) -> Step:
   """The step with something that takes long at its end."""
   return replace(step, work=work, ask_all=work == A.PLAIN_START)

@@ -29,11 +29,8 @@
 
 """Ends a CRIU that has stopped getting anywhere.
 
-CRIU 4.2.1 waits for ever when it restores a guest that was dumped while it
-halted: with zombies in a session whose leader is a zombie too, init waits for a
-stage of the restore that others have not left.  Seen with a guest that was
-told to halt in the middle of a migration; the other node and Ganeti's job
-waited for an hour.
+What it waits for may never come: see zombies.py and orphaned.py, the causes that
+are known.  The other node and Ganeti's job waited for an hour.
 
 """
 

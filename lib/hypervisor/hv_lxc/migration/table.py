@@ -63,6 +63,7 @@ from .rows import (
   STAY,
   TAKE_ON,
   also,
+  release,
   row,
   say,
 )
@@ -276,14 +277,7 @@ _OUTCOMES = (
       S.RESUMING,
       Step(to=S.IDLE, after=(A.KILL_AND_UNMOUNT, A.DISCARD_IMAGES)),
     ),
-    (
-      S.RESUMED,
-      Step(
-        before=(A.KILL_AND_UNMOUNT,),
-        to=S.RELEASED,
-        after=(A.SEND_RELEASED, A.DISCARD_IMAGES),
-      ),
-    ),
+    (S.RESUMED, release(A.KILL_AND_UNMOUNT)),
   )
   | row(
     E.RESTORE_FAILED,
@@ -345,14 +339,7 @@ _MESSAGES = (
     ),
     (S.OWNER, say(A.SEND_OWNER)),
     (S.RETRYING, say(A.SEND_RESUMED)),
-    (
-      S.RESUMED,
-      Step(
-        before=(A.TAKE_AWAY,),
-        to=S.RELEASED,
-        after=(A.SEND_RELEASED, A.DISCARD_IMAGES),
-      ),
-    ),
+    (S.RESUMED, release(A.TAKE_AWAY)),
     (S.CLOSED, say(A.SEND_CLOSED)),
     (S.RELEASED, say(A.SEND_RELEASED)),
   )

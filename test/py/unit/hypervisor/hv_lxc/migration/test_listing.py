@@ -1,0 +1,83 @@
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""On which node Ganeti sees an instance that is between two."""
+
+import pathlib
+import threading
+
+import pytest
+from ganeti.hypervisor.hv_lxc.host import Host
+from ganeti.hypervisor.hv_lxc.migration import journal as journals
+from ganeti.hypervisor.hv_lxc.migration import listing
+from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
+from ganeti.hypervisor.hv_lxc.migration.states import HANDED, State
+from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
+
+LONG_S = 30.0
+
+
+@pytest.fixture
+def node(tmp_path: pathlib.Path) -> Host:
+  return FakeLxc(tmp_path).host
+
+
+def note(node: Host, state: State) -> None:
+  journals.save(
+    node, Journal(name=NAME, id="m1", role=Role.SOURCE, state=state)
+  )
+
+
+@pytest.mark.parametrize("state", HANDED)
+def test_cleanup_finds_it_on_one_node_though_the_receiver_was_killed(
+  node: Host, state: State
+) -> None:
+  """The first attempt said: instance running on: node1, node2."""
+  note(node, state)
+  answer = threading.Timer(0.1, note, (node, State.GONE))
+  answer.start()
+  listing.await_answers(node, LONG_S)
+  assert listing.shown(node, []) == []
+  answer.join()
+
+
+def test_a_node_that_does_not_answer_is_not_waited_for_long(node: Host) -> None:
+  note(node, State.HANDING)
+  listing.await_answers(node, 0.01)
+  assert listing.shown(node, []) == [NAME]
+
+
+@pytest.mark.parametrize("state", set(State) - set(HANDED))
+def test_nothing_else_is_waited_for(node: Host, state: State) -> None:
+  note(node, state)
+  listing.await_answers(node, LONG_S)
+
+
+def test_no_migration_at_all(node: Host) -> None:
+  listing.await_answers(node, LONG_S)
