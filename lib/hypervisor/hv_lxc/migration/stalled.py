@@ -29,8 +29,8 @@
 
 """Ends a CRIU that has stopped getting anywhere.
 
-What it waits for may never come: see zombies.py and orphaned.py, the causes that
-are known.  The other node and Ganeti's job waited for an hour.
+What it waits for may never come: zombies.py and orphaned.py have the causes
+that are known.  The other node and Ganeti's job waited for an hour.
 
 """
 
