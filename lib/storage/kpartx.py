@@ -324,6 +324,8 @@ def GrowDisk(mapping: Mapping, number: int | None = None) -> Mapping:
 def InUse(path: str) -> str | None:
   """Is a disk attached to a loop device, mounted or held by somebody?
 
+  Maps of its partitions that nobody uses any more are removed.
+
   @param path: of a regular file or block device
   @return: the evidence, None if it is free
 
@@ -331,18 +333,15 @@ def InUse(path: str) -> str | None:
   what = f"Can't find out whether {path} is in use"
   with _Explained(what), opened_disk(path) as disk:
     loops = [loop for loop in loop_device.attached() if disk.is_backing(loop)]
-    evidence = [_LoopUsers(loop) for loop in loops]
+    evidence = [loop_mapping.users_of(loop) for loop in loops]
+    if not disk.is_file and not evidence:
+      partition_maps.remove_idle(disk.path, disk.devno, _RunLimited)
     if not disk.is_file and not evidence and disk.is_held():
       evidence.append(
         device_users.describe([(disk.path, disk.devno)])
         or "opened exclusively by an unknown user"
       )
   return ", ".join(evidence) or None
-
-
-def _LoopUsers(loop: str) -> str:
-  users = device_users.describe(loop_mapping.devices_of(loop))
-  return f"attached to {loop} ({users or 'not mounted'})"
 
 
 def ProbeFilesystem(device: str) -> str | None:

@@ -276,3 +276,9 @@ def devices_of(disk: str) -> list[tuple[str, str]]:
       path = loop_device.partition_path(disk, number)
       known.append((path, loop_device.devno_of_partition(path)))
   return known
+
+
+def users_of(loop: str) -> str:
+  """Tells who uses a loop device and its partitions."""
+  users = device_users.describe(devices_of(loop))
+  return f"attached to {loop} ({users or 'not mounted'})"

@@ -178,6 +178,19 @@ def remove_maps(mapping: Mapping, timeout: float, run: RunFn) -> None:
     raise errors.BlockDeviceError(message)
 
 
+def remove_idle(source: str, devno: str, run: RunFn) -> None:
+  """Removes the maps of a disk of which nobody noted that they are there.
+
+  Whoever made them was killed, or lost its notes.  What is in use stays: the
+  kernel does not remove it.
+
+  @param devno: of the disk, "MAJ:MIN"
+
+  """
+  if partition_maps(devno):
+    run(delete_argv(source))
+
+
 def _name_of(directory: pathlib.Path) -> str:
   try:
     text = (directory / "dm" / "name").read_bytes()
