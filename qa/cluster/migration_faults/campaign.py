@@ -68,6 +68,8 @@ _COMMANDS = (
   (),
   ("migrate --cleanup -f",),
   ("startup",),
+  # What the refusal of a start tells to do.
+  ("migrate --cleanup -f",),
   ("shutdown", "startup"),
   ("failover -f",),
 )

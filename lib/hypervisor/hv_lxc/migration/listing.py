@@ -48,6 +48,7 @@ from .states import HANDED, State
 
 _log = logging.getLogger(__name__)
 
+_IN_BETWEEN = (*HANDED, State.OWNER, State.RETRYING)
 # A node that is up answers within seconds once its receiver has been started.
 _ANSWER_S = 10.0
 
@@ -164,15 +165,16 @@ def _listen(host: Host, name: str) -> None:
 def await_answers(host: Host, timeout_s: float = _ANSWER_S) -> None:
   """Waits a moment for other nodes to say where instances are.
 
-  An instance whose source is still asking is shown on both nodes, and
-  gnt-instance migrate --cleanup, which has all nodes list at once, cannot do
-  anything with that.  The very same listing has the other node answer.
+  An instance whose source is still asking, or whose target is still restoring
+  it, is shown on both nodes or on none, and gnt-instance migrate --cleanup,
+  which has all nodes list at once, cannot do anything with that.  The very
+  same listing has the other node answer, and this one go on.
 
   """
 
   def known() -> bool:
     found = (listed.journal for listed in journal.load_all(host))
-    return not any(j and _state(host, j) in HANDED for j in found)
+    return not any(j and _state(host, j) in _IN_BETWEEN for j in found)
 
   wait_until(known, timeout_s)
 

@@ -67,13 +67,28 @@ def test_cleanup_finds_it_on_one_node_though_the_receiver_was_killed(
   answer.join()
 
 
+@pytest.mark.parametrize("state", [State.OWNER, State.RETRYING])
+def test_cleanup_finds_it_on_a_node_that_has_just_come_back(
+  node: Host, state: State
+) -> None:
+  """It said that the instance does not seem to be running at all."""
+  note(node, state)
+  answer = threading.Timer(0.1, note, (node, State.RESUMED))
+  answer.start()
+  listing.await_answers(node, LONG_S)
+  assert listing.shown(node, [NAME]) == [NAME]
+  answer.join()
+
+
 def test_a_node_that_does_not_answer_is_not_waited_for_long(node: Host) -> None:
   note(node, State.HANDING)
   listing.await_answers(node, 0.01)
   assert listing.shown(node, []) == [NAME]
 
 
-@pytest.mark.parametrize("state", set(State) - set(HANDED))
+@pytest.mark.parametrize(
+  "state", sorted({*State} - {*HANDED, State.OWNER, State.RETRYING})
+)
 def test_nothing_else_is_waited_for(node: Host, state: State) -> None:
   note(node, state)
   listing.await_answers(node, LONG_S)
