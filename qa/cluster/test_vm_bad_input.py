@@ -206,8 +206,9 @@ def test_the_node_dies_while_a_disk_is_mapped(cluster: Cluster) -> None:
   start.start()
   _wait_for_map(node, f"{_mapper_name(volume)}{_DELIMITER}1")
   cut_power(node)
-  start.join()
   turn_on(node)
+  # Before, nobody tells the job that there is nobody any more.
+  start.join()
   wait_for(lambda: instance.status != "ERROR_nodedown", "the node to answer")
   if instance.status != "running":
     instance.gnt("startup")
