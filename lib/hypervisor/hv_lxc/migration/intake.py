@@ -84,6 +84,11 @@ def clear(home: Path) -> None:
       shutil.rmtree(home / area)
 
 
+def holds(home: Path) -> bool:
+  """Whether anything is there that L{clear} would remove."""
+  return any((home / area).exists() for area in AREAS)
+
+
 @dataclass(slots=True)
 class _Incoming:
   """A file of which not all has come yet."""

@@ -139,7 +139,7 @@ def _attend(host: Host, listed: Listed, *, lives: bool, thorough: bool) -> None:
   if _is_past(host, found):
     forget(host, listed.name)
     return
-  has_images = host.layout.migration(listed.name).images.exists()
+  has_images = intake.holds(host.layout.migration(listed.name).home)
   agreed = found.agreed or found.finalized
   state = _state(host, found)
   if not protocol.needs_settling(

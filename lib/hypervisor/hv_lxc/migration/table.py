@@ -223,7 +223,9 @@ _NODE = row(
   (S.DUMPED, COME_BACK),
   (HANDED, ASK),
   (S.RESUMING, LET_RUN),
-  ((S.EXPECTING, S.READY), say(A.START_RECEIVER)),
+  # What has come of a transfer that was cut off is void, and secret.
+  (S.EXPECTING, say(A.DISCARD_IMAGES, A.START_RECEIVER)),
+  (S.READY, say(A.START_RECEIVER)),
   ((S.OWNER, S.RETRYING), RETRY),
   (
     S.RESUMED,

@@ -34,10 +34,16 @@ import threading
 
 import pytest
 from ganeti.hypervisor.hv_lxc.host import Host
+from ganeti.hypervisor.hv_lxc.migration import daemons, listing
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
-from ganeti.hypervisor.hv_lxc.migration import listing
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
-from ganeti.hypervisor.hv_lxc.migration.states import HANDED, State
+from ganeti.hypervisor.hv_lxc.migration.states import (
+  HANDED,
+  Act,
+  Event,
+  State,
+)
+from ganeti.hypervisor.hv_lxc.migration.table import TABLE
 from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
 
 LONG_S = 30.0
@@ -96,3 +102,20 @@ def test_nothing_else_is_waited_for(node: Host, state: State) -> None:
 
 def test_no_migration_at_all(node: Host) -> None:
   listing.await_answers(node, LONG_S)
+
+
+@pytest.mark.parametrize("area", ["images", "files"])
+def test_what_had_come_when_the_target_crashed_does_not_stay(
+  node: Host, monkeypatch: pytest.MonkeyPatch, area: str
+) -> None:
+  """Files of a guest lay about until somebody migrated it again."""
+  settled: list[str] = []
+  monkeypatch.setattr(
+    daemons, "start_worker", lambda _host, name, settle: settled.append(name)
+  )
+  found = Journal(name=NAME, id="m1", role=Role.TARGET, state=State.EXPECTING)
+  journals.save(node, found)
+  (node.layout.migration(NAME).home / area).mkdir()
+  listing.attend(node, [], thorough=False)
+  assert settled == [NAME]
+  assert Act.DISCARD_IMAGES in TABLE[State.EXPECTING, Event.SETTLE].after
