@@ -33,7 +33,7 @@ from cluster.nodes import Node
 _TRACES = r"""
 dmsetup ls | sed -n 's/^\([^\t]*\)\t.*/mapping \1/p'
 losetup --list --noheadings --output NAME,BACK-FILE | sed 's/^/loop /'
-cut -d' ' -f1-4 /proc/mounts | sed 's/^/mount /'
+cut -d' ' -f1-4 /proc/mounts | sed -n '/^\/dev\/[hsv]d/!s/^\/dev/mount &/p'
 [ ! -e /proc/drbd ] ||
   sed -n '/cs:/{/Unconfigured/!s/^/drbd /p}' /proc/drbd
 """

@@ -117,6 +117,8 @@ _KEPT = re.compile(
   r"|/var/lib/ganeti/lxc|/run/ganeti/lxc"
   r"|/run/lxc(/lock(/var(/lib(/(ganeti(/lxc)?|lxc))?)?)?)?"
   r"|/sys/fs/cgroup/([^/]*/)?ganeti-lxc(-pivot.*|-scripts)?"
+  # systemd's, of a node whose power was cut.
+  r"|/var/tmp/systemd-private-[0-9a-f]{32}-.*"
   # LXC's own, of a container that is not an instance.
   r"|/sys/fs/cgroup/([^/]*/)?lxc\.pivot"
 )

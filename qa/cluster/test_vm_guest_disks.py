@@ -82,7 +82,7 @@ _LVM = """
 udevadm settle
 vgs --noheadings -o vg_name,vg_uuid,pv_count,lv_count 2>&1
 pvs --noheadings -o pv_name,vg_name 2>&1
-dmsetup ls | cut -f1 | sort
+dmsetup ls | cut -f1 | grep -v '[.]ganeti[0-9]*$' | sort
 """
 
 
