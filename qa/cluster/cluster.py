@@ -310,11 +310,13 @@ class Instance:
 
   def disk_path(self, index: int = 0) -> str:
     """Where Ganeti keeps a disk, on the primary node."""
-    text = self.gnt("info")
-    found = re.findall(r"on primary: (\S+)", text)
-    if not found:
-      found = re.findall(r"logical_id: \['loop', '([^']+)'\]", text)
-    return str(found[index])
+    # What a mirrored one is made of comes behind it.
+    text = self.gnt("info").partition(f"- disk/{index}: ")[2]
+    found = re.search(r"on primary: (\S+)", text) or re.search(
+      r"logical_id: \['loop', '([^']+)'\]", text
+    )
+    assert found, f"{self.name} has no disk {index}"
+    return found[1]
 
   # Inside of the guest
 

@@ -283,6 +283,12 @@ class NodeActs:
     _log.info("Instance %s is restored, in ms: %s", self.name, times)
 
   def _allow(self, machine: Machine) -> None:
+    if not criu_processes.is_waiting(self.host, self.name):
+      # Decided now, the guest would be lost; so the source has it.
+      raise Failed(
+        f"Instance {self.name} could not be restored",
+        evidence="CRIU has ended before the guest was let go",
+      )
     machine.fire(Event.POST_RESTORE)
     self.released = True
 

@@ -32,6 +32,8 @@
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 from .. import cgroup, hierarchies
 from ..errors import Incomplete
@@ -40,6 +42,7 @@ from . import delegation, held
 
 _CRIU_END_S = 30.0
 _AT_DUMP = "CRTOOLS_SCRIPT_ACTION=post-dump"
+_AT_RESTORE = "CRTOOLS_SCRIPT_ACTION=post-restore"
 # CRIU and what starts it, as /proc/PID/comm has them.
 _NAMES = frozenset({"criu", "lxc-checkpoint", *delegation.PROGRAMS})
 
@@ -68,15 +71,33 @@ def end(host: Host, name: str) -> None:
 
 def is_held(host: Host, name: str) -> bool:
   """Whether CRIU's action script holds a guest at the end of a dump."""
+  return any(True for _ in _scripts(host, name, _AT_DUMP))
+
+
+def is_waiting(host: Host, name: str) -> bool:
+  """Whether CRIU waits to be told that a restored guest may run.
+
+  Its script alone tells nothing: it outlives CRIU.
+
+  """
+  for entry in _scripts(host, name, _AT_RESTORE):
+    text = read_optional(entry / "stat") or ""
+    above = text.rpartition(")")[2].split()[1:2]
+    if above and (read_optional(host.proc / above[0] / "comm")) == "criu\n":
+      return True
+  return False
+
+
+def _scripts(host: Host, name: str, stage: str) -> Iterator[Path]:
+  """The processes that ask for a migration at a stage."""
   script = str(held.script_path(host.layout.migration(name)))
   for entry in host.proc.iterdir():
     if not entry.name.isdigit():
       continue
     if script not in (read_optional(entry / "cmdline") or "").split("\0"):
       continue
-    if _AT_DUMP in (read_optional(entry / "environ") or "").split("\0"):
-      return True
-  return False
+    if stage in (read_optional(entry / "environ") or "").split("\0"):
+      yield entry
 
 
 def working(host: Host, name: str) -> list[int]:

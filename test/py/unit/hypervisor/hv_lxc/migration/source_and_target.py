@@ -161,6 +161,7 @@ class Source:
     self.status = 0
     node.dumping = self._play
     monkeypatch.setattr(criu_processes, "is_held", lambda *_: True)
+    monkeypatch.setattr(criu_processes, "is_waiting", lambda *_: True)
     monkeypatch.setattr(
       "ganeti.hypervisor.hv_lxc.mounts._number",
       lambda device: abs(hash(str(device))),

@@ -33,6 +33,7 @@ import pathlib
 
 import pytest
 from ganeti.hypervisor.hv_lxc import hierarchies, stopping
+from ganeti.hypervisor.hv_lxc.errors import Failed
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import (
@@ -143,9 +144,15 @@ def test_who_is_connected_just_answers(
   assert not listening
 
 
-def _process(acts: NodeActs, pid: int, stage: str) -> None:
+def _process(
+  acts: NodeActs, pid: int, stage: str, parent: tuple[int, str] = (1, "init")
+) -> None:
   entry = acts.host.proc / str(pid)
   entry.mkdir(parents=True)
+  above = acts.host.proc / str(parent[0])
+  above.mkdir(exist_ok=True)
+  (above / "comm").write_text(f"{parent[1]}\n")
+  (entry / "stat").write_text(f"{pid} (a) b) S {parent[0]} 1 1 0 -1\n")
   script = acts.host.layout.migration(NAME).home / "criu-action"
   (entry / "cmdline").write_text(f"/bin/sh\0{script}\0")
   (entry / "environ").write_text(f"A=b\0CRTOOLS_SCRIPT_ACTION={stage}\0")
@@ -182,3 +189,27 @@ def test_no_peer_is_refused_while_the_guests_network_is_taken_apart(
   acts.perform(act, JOURNAL)
   assert done[0] == "cut_off"
   assert done[1] in ("kill", "kill_payload")
+
+
+def test_a_guest_is_not_lost_when_criu_was_killed_before_it_was_let_go(
+  acts: NodeActs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """It was given up although the source still could bring it back."""
+  monkeypatch.setattr(NodeActs, "lives", lambda *_: True)
+  boot = acts.host.proc / "sys/kernel/random/boot_id"
+  boot.parent.mkdir(parents=True)
+  boot.write_text("boot-1\n")
+  journals.save(
+    acts.host,
+    Journal(name=NAME, id="m1", role=Role.TARGET, state=State.OWNER),
+  )
+  machine = acts.machine()
+  _process(acts, 11, "post-dump", (10, "criu"))
+  _process(acts, 12, "post-restore", (1, "init"))
+  with pytest.raises(Failed, match="CRIU has ended before"):
+    acts._allow(machine)
+  assert not acts.released
+  _process(acts, 13, "post-restore", (14, "criu"))
+  acts._allow(machine)
+  assert acts.released
+  assert machine.current().state is State.RESUMED
