@@ -237,6 +237,8 @@ def set_up_script(lab: LabPlan, name: str) -> str:
     lines += [
       f"echo '{first}.{plan.DOMAIN}:{shared} {shared} {options}' >>/etc/fstab",
       "systemctl daemon-reload",
+      # For the next boot: without it the mount is tried before an address.
+      f"systemctl enable -q systemd-networkd-wait-online@{BRIDGE}.service",
       f"mount {shared}",
     ]
   return "\n".join(lines)
