@@ -157,4 +157,4 @@ def record(data: dict[str, Any]) -> None:
 
   write_json(data, RECORD)
   text = TEXT.read_text(encoding="utf-8")
-  TEXT.write_text(quoting.quoted(text, Run(data)), encoding="utf-8")
+  TEXT.write_text(quoting.quoted(text, Run.load(RECORD)), encoding="utf-8")
