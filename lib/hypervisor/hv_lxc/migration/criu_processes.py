@@ -70,12 +70,12 @@ def end(host: Host, name: str) -> None:
 
 
 def is_held(host: Host, name: str) -> bool:
-  """Whether CRIU's action script holds a guest at the end of a dump."""
+  """Whether CRIU, begun by this process, holds a guest it has dumped."""
   return any(True for _ in _scripts(host, name, _AT_DUMP))
 
 
 def is_waiting(host: Host, name: str) -> bool:
-  """Whether CRIU waits to be told that a restored guest may run.
+  """Whether CRIU, begun by this process, waits to let a restored guest run.
 
   Its script alone tells nothing: it outlives CRIU.
 
@@ -83,21 +83,31 @@ def is_waiting(host: Host, name: str) -> bool:
   for entry in _scripts(host, name, _AT_RESTORE):
     text = read_optional(entry / "stat") or ""
     above = text.rpartition(")")[2].split()[1:2]
-    if above and (read_optional(host.proc / above[0] / "comm")) == "criu\n":
+    if above and read_optional(host.proc / above[0] / "comm") == "criu\n":
       return True
   return False
 
 
 def _scripts(host: Host, name: str, stage: str) -> Iterator[Path]:
-  """The processes that ask for a migration at a stage."""
+  """Processes below this one that ask for a migration at a stage.
+
+  The guest stands still meanwhile, so not all of the node's are looked at.
+
+  """
   script = str(held.script_path(host.layout.migration(name)))
-  for entry in host.proc.iterdir():
-    if not entry.name.isdigit():
-      continue
+  for entry in _below(host.proc, "self"):
     if script not in (read_optional(entry / "cmdline") or "").split("\0"):
       continue
     if stage in (read_optional(entry / "environ") or "").split("\0"):
       yield entry
+
+
+def _below(proc: Path, pid: str) -> Iterator[Path]:
+  """All that descend from a process (proc_pid_task_children(5))."""
+  for path in (proc / pid / "task").glob("*/children"):
+    for child in (read_optional(path) or "").split():
+      yield proc / child
+      yield from _below(proc, child)
 
 
 def working(host: Host, name: str) -> list[int]:

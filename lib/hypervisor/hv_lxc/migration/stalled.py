@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 # A disk or a file server that answers late must not be taken for it.
 _PATIENCE_S = 60.0
-_LOOK_S = 2.0
+_LOOK_S = 5.0
 # Behind the name of the program, proc_pid_stat(5): utime and stime
 _TIMES = slice(11, 13)
 

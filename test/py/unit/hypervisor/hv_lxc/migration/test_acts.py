@@ -144,6 +144,14 @@ def test_who_is_connected_just_answers(
   assert not listening
 
 
+def _is_child(acts: NodeActs, above: str, pid: int) -> None:
+  path = acts.host.proc / above / f"task/{above}/children"
+  path.parent.mkdir(parents=True, exist_ok=True)
+  text = path.read_text() if path.exists() else ""
+  if str(pid) not in text.split():
+    path.write_text(f"{text}{pid} ")
+
+
 def _process(
   acts: NodeActs, pid: int, stage: str, parent: tuple[int, str] = (1, "init")
 ) -> None:
@@ -153,6 +161,8 @@ def _process(
   above.mkdir(exist_ok=True)
   (above / "comm").write_text(f"{parent[1]}\n")
   (entry / "stat").write_text(f"{pid} (a) b) S {parent[0]} 1 1 0 -1\n")
+  _is_child(acts, "self", parent[0])
+  _is_child(acts, str(parent[0]), pid)
   script = acts.host.layout.migration(NAME).home / "criu-action"
   (entry / "cmdline").write_text(f"/bin/sh\0{script}\0")
   (entry / "environ").write_text(f"A=b\0CRTOOLS_SCRIPT_ACTION={stage}\0")
