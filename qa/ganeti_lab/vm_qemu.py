@@ -48,7 +48,7 @@ _MONITOR_SECONDS = 10.0
 # Emulated instructions are dear: a model without the many features of "max",
 # for which udev loads a driver each.
 _CPU = {"tcg": "Nehalem", "kvm": "host"}
-_ACCELERATOR = {"tcg": "tcg,thread=multi", "kvm": "kvm"}
+_ACCELERATOR = {"tcg": "tcg,thread=single", "kvm": "kvm"}
 # A cluster's master has most of the work, and little of it in one process.
 _PROCESSORS = "2"
 _KERNEL_ARGUMENTS = (
