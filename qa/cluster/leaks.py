@@ -57,6 +57,8 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
   line = text(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
   ours = re.match(r"(\S*/)?(lxc-|\[lxc monitor\]|criu )", line)
   ours = ours or "/source_main.py" in line
+  # The service of Debian's lxc has another number after each boot.
+  ours = ours and not line.endswith("/lxc-monitord --daemon")
   if "/ganeti-lxc" in text(f"/proc/{pid}/cgroup") or ours:
     note("process", f"{pid} {line}")
 
@@ -70,7 +72,7 @@ for name in os.listdir("/dev/mapper") if os.path.isdir("/dev/mapper") else ():
 for root, names, _ in os.walk("/sys/fs/cgroup"):
   for name in names:
     # That of a service or of a session may come at any time.
-    if "lxc" in f"{root}/{name}":
+    if "lxc" in f"{root}/{name}" and not name.endswith(".mount"):
       note("cgroup", f"{root}/{name}")
 
 for name in os.listdir("/sys/class/net"):
