@@ -69,6 +69,7 @@ The edges: one outside thing each:
 
   command.py       The one door through which programs are started
   pidfd.py         A process, held on to by a descriptor
+  procfs.py        What the kernel tells of single processes
   host.py          The node, as everybody below the driver is handed it
   lxccli.py        The lxc-* tools: what is asked of them and what they answer
   lxclog.py        What LXC wrote to its log: the evidence of a failed start

@@ -40,7 +40,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cgroup, freezer, hierarchies, lxccli
+from . import cgroup, freezer, hierarchies, lxccli, procfs
 from .host import Host, read_optional, wait_until
 
 CONSOLE = 0
@@ -99,7 +99,7 @@ def _terminal(host: Host, pid: int) -> list[str]:
   in two instances of devpts.  The link's text is read, never followed.
 
   """
-  fields = _stat_fields(host, pid)
+  fields = procfs.stat_fields(host.proc, pid)
   if not fields or fields[_TTY_NR] == "0":
     return []
   try:
@@ -108,15 +108,9 @@ def _terminal(host: Host, pid: int) -> list[str]:
     return []
 
 
-def _stat_fields(host: Host, pid: int) -> list[str]:
-  """The fields of /proc/PID/stat from the third (state) on."""
-  text = read_optional(host.proc / str(pid) / "stat") or ""
-  return text.rpartition(")")[2].split()
-
-
 def _age_s(host: Host, pid: int) -> float:
   """How long ago a process was started, in seconds."""
-  fields = _stat_fields(host, pid)
+  fields = procfs.stat_fields(host.proc, pid)
   uptime = read_optional(host.proc / "uptime")
   if not fields or not uptime:
     return 0.0

@@ -209,11 +209,7 @@ class NodeActs:
 
   def _kill_and_unmount(self) -> None:
     with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
-      stopping.cut_off(self.host, self.name)
-      stopping.kill(self.host, self.name)
-      # Not before: a task that CRIU lets go runs.
-      criu_processes.end(self.host, self.name)
-      stopping.clean_up(self.host, self.storage, self.name)
+      taking_life.take_down(self.host, self.storage, self.name)
       forget_lock(self.host, self.name)
 
   def _take_away(self) -> None:

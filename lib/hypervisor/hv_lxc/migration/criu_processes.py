@@ -35,12 +35,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import cgroup, hierarchies
+from .. import cgroup, hierarchies, procfs
 from ..errors import Incomplete
 from ..host import Host, read_optional, wait_until
 from . import delegation, held
 
 _CRIU_END_S = 30.0
+# Of procfs.stat_fields; none if the process is gone
+_PARENT = slice(1, 2)
 _AT_DUMP = "CRTOOLS_SCRIPT_ACTION=post-dump"
 _AT_RESTORE = "CRTOOLS_SCRIPT_ACTION=post-restore"
 # CRIU and what starts it, as /proc/PID/comm has them.
@@ -81,8 +83,7 @@ def is_waiting(host: Host, name: str) -> bool:
 
   """
   for entry in _scripts(host, name, _AT_RESTORE):
-    text = read_optional(entry / "stat") or ""
-    above = text.rpartition(")")[2].split()[1:2]
+    above = procfs.stat_fields(host.proc, entry.name)[_PARENT]
     if above and read_optional(host.proc / above[0] / "comm") == "criu\n":
       return True
   return False
@@ -103,11 +104,10 @@ def _scripts(host: Host, name: str, stage: str) -> Iterator[Path]:
 
 
 def _below(proc: Path, pid: str) -> Iterator[Path]:
-  """All that descend from a process (proc_pid_task_children(5))."""
-  for path in (proc / pid / "task").glob("*/children"):
-    for child in (read_optional(path) or "").split():
-      yield proc / child
-      yield from _below(proc, child)
+  """All that descend from a process."""
+  for child in procfs.children(proc, pid):
+    yield proc / str(child)
+    yield from _below(proc, str(child))
 
 
 def working(host: Host, name: str) -> list[int]:

@@ -50,13 +50,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import cgroup, cgtree, freezer, hierarchies, stopping
+from .. import cgroup, cgtree, freezer, hierarchies, procfs, stopping
 from ..errors import Failed, Incomplete, LxcError, Refused
 from ..hierarchies import Hierarchies
 from ..host import (
   Host,
   make_directory,
-  read_optional,
   wait_until,
   write_file,
 )
@@ -116,8 +115,7 @@ def current_run(host: Host, name: str) -> Run:
   init = cgroup.init_pid(host, hierarchies.find(host), name)
   if init is None:
     raise Refused(f"Instance {name} does not run on this node")
-  text = read_optional(host.proc / f"{init}/stat") or ""
-  fields = text.rpartition(")")[2].split()
+  fields = procfs.stat_fields(host.proc, init)
   return Run(init, fields[_STARTTIME] if len(fields) > _STARTTIME else "")
 
 

@@ -77,6 +77,7 @@ from . import (
   pressure,
   reload,
   stalled,
+  taking_life,
 )
 from .progress import Times
 
@@ -153,12 +154,7 @@ def restore(
     )
   except BaseException as err:
     try:
-      stopping.cut_off(host, name)
-      stopping.kill(host, name)
-      # Without its monitor, CRIU waits for ever for the tasks that died, in
-      # a mount namespace that has the root file system.
-      criu_processes.end(host, name)
-      stopping.clean_up(host, storage, name)
+      taking_life.take_down(host, storage, name)
     except LxcError as second:
       raise Incomplete(
         f"Instance {name} could not be restored, and not everything could"

@@ -40,10 +40,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .. import cgroup
+from .. import cgroup, procfs
 from ..errors import LxcError
 from ..hierarchies import Hierarchies
-from ..host import Host, read_optional
+from ..host import Host
 from . import criu_processes
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 # A disk or a file server that answers late must not be taken for it.
 _PATIENCE_S = 60.0
 _LOOK_S = 5.0
-# Behind the name of the program, proc_pid_stat(5): utime and stime
+# Of procfs.stat_fields: utime and stime
 _TIMES = slice(11, 13)
 
 
@@ -70,11 +70,7 @@ def work_done(host: Host, trees: Hierarchies, name: str, log: Path) -> object:
   pids = set(criu_processes.working(host, name))
   with contextlib.suppress(LxcError):
     pids.update(cgroup.processes(trees, name))
-  ticks = {}
-  for pid in pids:
-    text = read_optional(host.proc / f"{pid}/stat") or ""
-    ticks[pid] = text.rpartition(")")[2].split()[_TIMES]
-  return size, ticks
+  return size, {p: procfs.stat_fields(host.proc, p)[_TIMES] for p in pids}
 
 
 @contextlib.contextmanager

@@ -40,9 +40,27 @@ import contextlib
 import os
 import signal
 
-from .. import cgtree, freezer
+from .. import cgtree, freezer, stopping
 from ..errors import Failed
 from ..hierarchies import Hierarchies
+from ..host import Host
+from ..partitions import Partitions
+from . import criu_processes
+
+
+def take_down(host: Host, storage: Partitions, name: str) -> None:
+  """Leaves nothing of a guest whose connections live on elsewhere.
+
+  @raise LxcError: something is left
+
+  """
+  stopping.cut_off(host, name)
+  stopping.kill(host, name)
+  # Not before: a task that CRIU lets go runs.  Without its monitor, CRIU waits
+  # for ever for the tasks that died, in a mount namespace that has the root
+  # file system.
+  criu_processes.end(host, name)
+  stopping.clean_up(host, storage, name)
 
 
 def kill_payload(trees: Hierarchies, name: str) -> None:

@@ -1,5 +1,4 @@
 #
-#
 
 # Copyright (C) 2026 the Ganeti project
 # All rights reserved.
@@ -40,11 +39,11 @@ which nobody collects the dead any more.
 
 from pathlib import Path
 
-from .. import cgroup, hierarchies
-from ..host import Host, read_optional
+from .. import cgroup, hierarchies, procfs
+from ..host import Host
 from .criu import PassingError
 
-# Behind the name of the program, proc_pid_stat(5)
+# Of procfs.stat_fields
 _STATE, _SESSION = 0, 3
 
 
@@ -68,16 +67,8 @@ def check(host: Host, name: str) -> None:
 def in_the_way(proc: Path, init: int) -> list[int]:
   """Zombies below init in the session of another zombie below init."""
   sessions = {}
-  for pid in _children(proc, init):
-    text = read_optional(proc / f"{pid}/stat") or ""
-    fields = text.rpartition(")")[2].split()
+  for pid in procfs.children(proc, init):
+    fields = procfs.stat_fields(proc, pid)
     if len(fields) > _SESSION and fields[_STATE] == "Z":
       sessions[pid] = int(fields[_SESSION])
   return sorted(p for p, s in sessions.items() if s != p and s in sessions)
-
-
-def _children(proc: Path, init: int) -> set[int]:
-  found: set[int] = set()
-  for path in (proc / f"{init}/task").glob("*/children"):
-    found.update(int(word) for word in (read_optional(path) or "").split())
-  return found

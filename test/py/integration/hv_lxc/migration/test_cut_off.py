@@ -29,6 +29,7 @@
 
 """CRIU or the process that waits for it is killed in the middle."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -124,6 +125,28 @@ def lives(pid: int) -> bool:
   return text.rpartition(")")[2].split()[0] not in "ZX"
 
 
+@contextlib.contextmanager
+def holding(
+  guest: Moving, program: str, *more: str
+) -> Iterator[subprocess.Popen[bytes]]:
+  """A process for which CRIU waits."""
+  argv = [sys.executable, "-c", program, str(guest.top), guest.name, *more]
+  with subprocess.Popen(
+    argv,
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+  ) as worker:
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"holding\n"
+    yield worker
+
+
+def note(guest: Moving, state: State) -> None:
+  """What has been decided."""
+  journal.save(guest.host, Journal(name=guest.name, id="m1", state=state))
+
+
 def firewall(guest: Moving) -> str:
   enter = ["nsenter", f"--net=/proc/{guest.init}/ns/net"]
   result = guest.host.run([*enter, "nft", "list", "ruleset"])
@@ -183,37 +206,12 @@ def test_worker_killed_while_the_dump_is_held(guest: Moving) -> None:
   guest.start()
   talk = guest.talk()
   talk.exchange()
-  argv = [sys.executable, "-c", WORKER, str(guest.top), guest.name]
-  with subprocess.Popen(
-    argv,
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-  ) as worker:
-    assert worker.stdout is not None
-    assert worker.stdout.readline() == b"holding\n"
+  with holding(guest, WORKER) as worker:
     worker.kill()
   assert wait_until(lambda: not criu_processes(guest), WAIT_S)
   assert firewall(guest) == ""
   assert guest.counts_on()
   talk.exchange()
-
-
-def worker_killed(
-  guest: Moving, state: State, program: str, *more: str
-) -> None:
-  """A process that waits for an answer is killed after a decision."""
-  argv = [sys.executable, "-c", program, str(guest.top), guest.name, *more]
-  with subprocess.Popen(
-    argv,
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-  ) as worker:
-    assert worker.stdout is not None
-    assert worker.stdout.readline() == b"holding\n"
-    journal.save(guest.host, Journal(name=guest.name, id="m1", state=state))
-    worker.kill()
 
 
 def test_a_guest_does_not_run_on_when_its_images_are_on_the_other_node(
@@ -224,7 +222,9 @@ def test_a_guest_does_not_run_on_when_its_images_are_on_the_other_node(
   talk = guest.talk()
   talk.exchange()
   dump.save_files(guest.host, guest.name)
-  worker_killed(guest, State.DUMPED, WORKER)
+  with holding(guest, WORKER) as worker:
+    note(guest, State.DUMPED)
+    worker.kill()
   assert wait_until(lambda: not criu_processes(guest), WAIT_S)
   before = guest.count()
   time.sleep(0.3)
@@ -243,7 +243,9 @@ def test_a_guest_goes_on_that_was_given_to_this_node(guest: Moving) -> None:
   talk.exchange()
   guest.dump()
   disk = str(guest.request.disks[0].path)
-  worker_killed(guest, State.RESUMED, RESTORING, guest.request.uuid, disk)
+  with holding(guest, RESTORING, guest.request.uuid, disk) as worker:
+    note(guest, State.RESUMED)
+    worker.kill()
   assert guest.counts_on()
   talk.exchange()
 
@@ -252,15 +254,7 @@ def test_worker_and_criu_killed(guest: Moving) -> None:
   guest.start()
   talk = guest.talk()
   talk.exchange()
-  argv = [sys.executable, "-c", WORKER, str(guest.top), guest.name]
-  with subprocess.Popen(
-    argv,
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-  ) as worker:
-    assert worker.stdout is not None
-    assert worker.stdout.readline() == b"holding\n"
+  with holding(guest, WORKER) as worker:
     kill_criu(guest)
     worker.kill()
   dump.resume(guest.host, guest.name)

@@ -1,5 +1,4 @@
 #
-#
 
 # Copyright (C) 2026 the Ganeti project
 # All rights reserved.
