@@ -32,7 +32,7 @@
 from cluster.cluster import Instance
 
 PORT = 7000
-_PERL = "/usr/local/lib/echo.pl"
+PERL = "/usr/local/lib/echo.pl"
 # With what every Debian has.  systemd kills it unless it gives signs of life.
 _PROGRAM = """\
 use IO::Select;
@@ -77,6 +77,11 @@ def _write(instance: Instance, path: str, text: str) -> None:
   )
 
 
+def write_program(instance: Instance) -> None:
+  """Puts the program into a guest that has Perl."""
+  _write(instance, PERL, _PROGRAM)
+
+
 def by_busybox(instance: Instance) -> None:
   """By nc of busybox."""
   instance.inside(_DETACHED.format(f"nc -ll -p {PORT} -e /bin/cat"))
@@ -84,12 +89,12 @@ def by_busybox(instance: Instance) -> None:
 
 def by_perl(instance: Instance) -> None:
   """By a program of root's that nobody watches."""
-  _write(instance, _PERL, _PROGRAM)
-  instance.inside(_DETACHED.format(f"perl {_PERL}"))
+  write_program(instance)
+  instance.inside(_DETACHED.format(f"perl {PERL}"))
 
 
 def by_systemd(instance: Instance) -> None:
   """By the unit "echo", a daemon of another user, watched by systemd."""
-  _write(instance, _PERL, _PROGRAM)
+  write_program(instance)
   _write(instance, "/etc/systemd/system/echo.service", _UNIT)
   instance.inside("systemctl start echo")

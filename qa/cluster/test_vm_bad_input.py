@@ -34,7 +34,7 @@ from collections.abc import Iterator
 import pytest
 from cluster import block_traces, mirror
 from cluster.cluster import Cluster, Instance, Node, wait_for
-from cluster.test_vm_node import cut_power, turn_on
+from cluster.power import cut_power, turn_on
 from cluster.verify import problems
 
 pytestmark = pytest.mark.vm  # device-mapper, DRBD, udev

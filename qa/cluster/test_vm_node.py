@@ -29,23 +29,10 @@
 """The node's own life: services restarted, power cut."""
 
 import pytest
-from cluster.cluster import LXCPATH, Cluster, Instance, Node, wait_for
-from ganeti_lab import lab as whole_lab
-from ganeti_lab.progress import Progress
+from cluster.cluster import LXCPATH, Cluster, Instance, wait_for
+from cluster.power import cut_power, turn_on
 
 pytestmark = pytest.mark.vm  # systemd as the node's init; a node that boots
-
-
-def cut_power(node: Node) -> None:
-  """As if somebody had pulled the plug."""
-  whole_lab.power(node.lab, node.name, Progress(), on=False)
-
-
-def turn_on(node: Node) -> None:
-  """Boots; returns when its services have been started."""
-  whole_lab.power(node.lab, node.name, Progress(), on=True)
-  # sshd answers before all services have been started.
-  node.try_run("systemctl", "is-system-running", "--wait")
 
 
 def test_services_are_restarted_and_guests_run_on(cluster: Cluster) -> None:

@@ -38,8 +38,10 @@ import time
 from collections.abc import Callable
 
 from cluster.cluster import Node
-from cluster.migration_faults import processes
-from cluster.migration_faults.injecting import MIGRATIONS, Context
+from cluster.migration_faults import eyes
+from cluster.migration_faults.injecting import MIGRATIONS, Context, Side
+from cluster.migration_faults.looking import Who
+from cluster.power import cut_power, turn_on
 from ganeti_lab import command
 
 _FIND_S = 10.0
@@ -53,45 +55,52 @@ print("taken", flush=True)
 sys.stdin.read()
 """
 
-Finder = Callable[[Context], list[int]]
 Strike = Callable[[Context], str]
 
 
 class Killing:
   """Kills the first processes that are found while the migration lasts."""
 
-  def __init__(self, find: Finder, number: int = signal.SIGKILL):
-    self._find = find
+  def __init__(self, side: Side, who: Who, number: int = signal.SIGKILL):
+    self._side = side
+    self._who = who
     self._number = number
     self._found: list[int] = []
 
   def prepare(self, context: Context) -> None:
     """Looks for them beforehand: that takes longer than many a phase."""
-    self._found = self._find(context)
+    self._found = context.find(self._side, self._who)
 
   def __call__(self, context: Context) -> str:
     """Strikes."""
     deadline = time.monotonic() + _FIND_S
+    look = eyes.look(context.side(self._side))
     found, self._found = self._found, []
     while True:
-      hit = processes.kill(found, self._number)
+      hit = look.kill(found, self._number)
       if hit:
         return f"killed {hit}"
       if context.is_over() or time.monotonic() > deadline:
         return ""
-      found = self._find(context)
+      found = context.find(self._side, self._who)
 
 
 killing = Killing
 
 
+def _kill_noded(node: Node) -> int:
+  """With its children."""
+  look = eyes.look(node)
+  return look.kill([*look.find(Who.NODED), *look.find(Who.CALLS)])
+
+
 def start_noded(node: Node) -> None:
   """As systemd does at once, and the administrator at last."""
-  if not processes.noded_main(node):
+  if not eyes.look(node).find(Who.NODED):
     node.run("/usr/lib/ganeti/daemon-util", "start", "ganeti-noded")
 
 
-def killing_noded(side: str, after_s: float) -> Strike:
+def killing_noded(side: Side, after_s: float) -> Strike:
   """Kills the node daemon with its children; it is started again.
 
   @param after_s: as late; not before the migration has ended if negative
@@ -99,8 +108,8 @@ def killing_noded(side: str, after_s: float) -> Strike:
   """
 
   def strike(context: Context) -> str:
-    node: Node = getattr(context, side)
-    hit = processes.kill(processes.noded_all(node))
+    node = context.side(side)
+    hit = _kill_noded(node)
     context.undo.callback(start_noded, node)
     if after_s >= 0:
       later(context, after_s, functools.partial(start_noded, node))
@@ -115,12 +124,12 @@ def later(context: Context, delay_s: float, call: Callable[[], None]) -> None:
   context.undo.callback(timer.join)
 
 
-def cutting(side: str, for_s: float) -> Strike:
+def cutting(for_s: float) -> Strike:
   """Unplugs a node from the lab's switch for a while."""
 
   def strike(context: Context) -> str:
-    node: Node = getattr(context, side)
-    port = f"port-{node.name}"
+    node = context.far
+    port = f"{'tap' if eyes.is_machine(node) else 'port'}-{node.name}"
     _in_switch(context, "ip", "link", "set", port, "down")
     back = functools.partial(
       _in_switch, context, "ip", "link", "set", port, "up"
@@ -149,23 +158,23 @@ def _in_switch(context: Context, *argv: str) -> None:
   )
 
 
-def crashing(side: str) -> Strike:
-  """Kills everything on a node that has to do with instances."""
+def crashing(side: Side) -> Strike:
+  """Kills everything on a node that has to do with instances.
+
+  A machine's power is cut, unless the command runs there.
+
+  """
 
   def strike(context: Context) -> str:
-    node: Node = getattr(context, side)
-    name = context.instance.name
+    node = context.side(side)
+    if eyes.is_machine(node) and node != context.cluster.master:
+      cut_power(node)
+      context.undo.callback(turn_on, node)
+      return f"switched {node.name} off"
     victims = [
-      *processes.noded_all(node),
-      *processes.workers(node, name),
-      *processes.receivers(node),
-      *processes.scripts(node, name),
-      *processes.criu(node),
-      *processes.lxc_checkpoint(node),
-      *processes.monitors(node, name),
-      *processes.inits(node, name),
+      pid for who in Who if who != Who.JOBS for pid in context.find(side, who)
     ]
-    hit = processes.kill(victims)
+    hit = eyes.look(node).kill(victims)
     context.undo.callback(start_noded, node)
     return f"killed {hit}"
 
@@ -185,7 +194,7 @@ def tiny_file_system(context: Context) -> None:
 def _own_file_system(context: Context, size: str) -> None:
   node = context.target
   # It would have its lock in the directory that is hidden.
-  processes.kill(processes.receivers(node))
+  _kill_receiver(context)
   node.sh(
     f"mkdir -p /mnt/full {MIGRATIONS}; mount -t tmpfs -o size={size},mode=700"
     f" none /mnt/full; cp -a {MIGRATIONS}/. /mnt/full;"
@@ -193,7 +202,7 @@ def _own_file_system(context: Context, size: str) -> None:
   )
 
   def back() -> None:
-    processes.kill(processes.receivers(node))
+    _kill_receiver(context)
     node.sh(
       f"umount -l {MIGRATIONS}; rm -f /mnt/full/.filler;"
       f" find {MIGRATIONS} -mindepth 1 -delete;"
@@ -205,23 +214,21 @@ def _own_file_system(context: Context, size: str) -> None:
 
 def filling(context: Context) -> str:
   """Fills it; there is room again when the migration has ended."""
-  filler = context.root(context.target) / MIGRATIONS[1:] / ".filler"
-  block = bytes(1 << 20)
-  try:
-    with filler.open("wb", buffering=0) as out:
-      while out.write(block) == len(block):
-        pass
-  except OSError as err:
-    context.undo.callback(filler.unlink, missing_ok=True)
-    return f"filled: {err.strerror}"
-  return "filled"
+  look = eyes.look(context.target)
+  filler = f"{MIGRATIONS}/.filler"
+  context.undo.callback(look.remove, filler)
+  return f"filled: {look.fill(filler)}"
+
+
+def _kill_receiver(context: Context) -> None:
+  look = eyes.look(context.target)
+  look.kill(look.find(Who.RECEIVER))
 
 
 def taking_port(context: Context) -> None:
   """Another program listens where the target's receiver would."""
   node = context.target
-  for pid in processes.receivers(node):
-    processes.kill([pid])
+  _kill_receiver(context)
   address = node.run("getent", "hosts", node.host_name).split()[0]
   argv = ["python3", "-uc", _PORT_HOLDER, address, str(port(context))]
   holder = subprocess.Popen(
@@ -251,10 +258,16 @@ def nothing(_context: Context) -> str:
   return "armed"
 
 
-def in_guest(script: str) -> Callable[[Context], None]:
-  """Starts something in the guest that goes on by itself."""
+def in_guest(script: str, for_s: float = 0) -> Callable[[Context], None]:
+  """Starts something in the guest that goes on by itself.
+
+  @param for_s: how long; the next fault is not to be met by it
+
+  """
 
   def arm(context: Context) -> None:
+    over = time.monotonic() + for_s
+    context.undo.callback(lambda: time.sleep(max(0.0, over - time.monotonic())))
     context.instance.inside(
       f"(setsid sh -c '{script}' >/dev/null 2>&1 </dev/null &)"
     )

@@ -36,29 +36,29 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cluster import groups
 from cluster.cluster import Cluster, Instance, Node, wait_for
-from cluster.migration_faults import leftovers
+from cluster.migration_faults import eyes, guest
 from cluster.migration_faults.acts import Killing, switch_argv
 from cluster.migration_faults.client import Account, Client
+from cluster.migration_faults.guest import PORT, Kind
 from cluster.migration_faults.injecting import Context, Fault, Watch
+from cluster.migration_faults.leftovers import Leftovers, own_interfaces
 from cluster.migration_faults.oracle import Oracle
 from ganeti_lab import command
 
-PORT = 7000
-_MARKER = f"""
-cat >/sbin/faults <<'END'
-#!/bin/sh
-FAULTS_BOOT=$(cat /proc/sys/kernel/random/uuid)
-export FAULTS_BOOT FAULTS_GUEST=$(hostname)
-exec busybox nc -ll -p {PORT} -e /bin/cat
-END
-chmod 755 /sbin/faults
-grep -q faults /etc/inittab || echo ::respawn:/sbin/faults >>/etc/inittab
-kill -HUP 1
+# What a device, or the file of one, holds: a file system or partitions.
+_FSCK = """
+  loop=$(losetup -f --show -P "$1"); sleep 1
+  for part in $loop ${loop}p1; do
+    if [ "$(blkid -p -s TYPE -o value $part)" = ext4 ]; then
+      fsck.ext4 -fn $part && bad=0 || bad=$?
+    fi
+  done
+  losetup -d $loop; exit ${bad:-99}
 """
 NEITHER = "neither"
 _COMMAND_S = 400.0
@@ -75,6 +75,9 @@ _COMMANDS = (
 )
 # The list of instances makes what is unsettled be settled.
 _SETTLE_S = 6.0
+_ANSWER_S = 4
+# How much longer an emulated processor takes.
+_SLOWNESS = 5
 
 
 @dataclass
@@ -88,6 +91,8 @@ class Verdict:
   @ivar defects: everything that must not be
   @ivar notes: what is worth telling besides
   @ivar commit: of the checkout
+  @ivar guest: what was moved
+  @ivar nodes: whether in namespaces or machines
 
   """
 
@@ -101,13 +106,17 @@ class Verdict:
   defects: list[str] = field(default_factory=list)
   notes: list[str] = field(default_factory=list)
   commit: str = ""
+  guest: str = str(Kind())
+  nodes: str = "namespaces"
 
 
 class Campaign:
   """A guest, its witness and its oracle."""
 
-  def __init__(self, cluster: Cluster, seed: int):
+  def __init__(self, cluster: Cluster, seed: int, kind: Kind | None = None):
     self.cluster = cluster
+    self._kind = kind or Kind()
+    self._slowness = _SLOWNESS if eyes.is_machine(cluster.master) else 1
     self._rng = random.Random(seed)
     self.instance: Instance
     self.oracle: Oracle
@@ -115,22 +124,19 @@ class Campaign:
 
   def begin(self) -> None:
     """Makes the guest."""
-    name = next(iter(self.cluster.names()), None)
-    if name is None:
-      self.instance = self.cluster.add(hv=("num_ttys=0",), memory="memory=128M")
-    else:
-      self.instance = Instance(self.cluster, name)
-    self.instance.inside(_MARKER)
-    path = self.instance.disk_path()
-    self.disk = path.rpartition("/")[2]
-    self._path = path
+    self.instance = guest.make(self.cluster, self._kind)
+    disk = guest.disk_of(self.instance)
+    self._left = Leftovers(self.instance, disk, own_interfaces(self.cluster))
     self._address = self.instance.address
     self._owner = self.instance.node
     self._limits = groups.limits(self.instance)
-    self.oracle = Oracle(self.cluster, self.instance.name, self.disk)
+    self.oracle = Oracle(self.cluster, self.instance.name, disk)
     self.client = Client(self.cluster, self._address, PORT)
-    wait_for(lambda: self.oracle.now.boots, "the guest's process")
-    wait_for(lambda: self.client.account().received > 1, "an echo")
+    self._wait(lambda: self.oracle.now.boots, "the guest's process")
+    self._wait(lambda: self.client.account().received > 1, "an echo")
+
+  def _wait(self, condition: Callable[[], object], what: str) -> None:
+    wait_for(condition, what, 30.0 * self._slowness)
 
   def end(self) -> None:
     """Ends the witnesses; the guest stays."""
@@ -141,22 +147,17 @@ class Campaign:
     """Stops the guest and looks at its file system; what is wrong with it."""
     node = self.instance.node
     self.instance.gnt("shutdown")
-    script = f"""
-      loop=$(losetup -f --show -P {self._path}); sleep 1
-      for part in $loop ${{loop}}p1; do
-        if [ "$(blkid -p -s TYPE -o value $part)" = ext4 ]; then
-          fsck.ext4 -fn $part && bad=0 || bad=$?
-        fi
-      done
-      losetup -d $loop; exit ${{bad:-99}}
-    """
-    done = node.try_run("bash", "-uc", script)
+    out = self.instance.gnt("activate-disks")
+    path = out.strip().rpartition(":")[2]
+    done = node.try_run("bash", "-uc", _FSCK, "fsck", path)
+    self.instance.gnt("deactivate-disks")
     self.instance.gnt("startup")
     return "" if done.status == 0 else done.output
 
   def run(self, fault: Fault) -> Verdict:
     """One migration with this fault."""
-    verdict = Verdict(str(fault))
+    nodes = guest.where(self.cluster)
+    verdict = Verdict(str(fault), guest=str(self._kind), nodes=nodes)
     begun = time.monotonic()
     source = self._owner
     target = self.cluster.other(source)
@@ -180,7 +181,7 @@ class Campaign:
       limits = groups.limits(self.instance)
       if limits != self._limits:
         verdict.defects.append(f"{self._limits} became {limits}")
-      left = leftovers.find(self.instance, owner, self.disk)
+      left = self._left.find(owner)
       verdict.defects += [f"left: {item}" for item in left]
     return verdict
 
@@ -214,7 +215,7 @@ class Campaign:
           verdict.hit = fault.strike(context)
           states = context.state(source), context.state(target)
           verdict.states = "/".join(states)
-      out = running.communicate(timeout=_COMMAND_S)[0]
+      out = running.communicate(timeout=_COMMAND_S * self._slowness)[0]
       verdict.job = f"{running.returncode}: {_gist(out)}"
 
   def _recover(self, verdict: Verdict) -> Node | None:
@@ -222,7 +223,10 @@ class Campaign:
     for words in _COMMANDS:
       for word in words:
         done = self.cluster.master.try_run(
-          "gnt-instance", *word.split(), self.instance.name, timeout_s=300
+          "gnt-instance",
+          *word.split(),
+          self.instance.name,
+          timeout_s=300 * self._slowness,
         )
         if done.status != 0:
           verdict.notes.append(f"{word}: {_gist(done.output)}")
@@ -235,7 +239,7 @@ class Campaign:
 
   def _healthy(self) -> Node | None:
     """Where it runs, if Ganeti agrees and it answers."""
-    deadline = time.monotonic() + _SETTLE_S
+    deadline = time.monotonic() + _SETTLE_S * self._slowness
     while True:
       node, status = self.instance.listed("pnode,status").split()
       owner = self.cluster.node(node)
@@ -249,10 +253,9 @@ class Campaign:
       time.sleep(0.3)
 
   def _answers(self) -> bool:
-    script = (
-      f"exec 3<>/dev/tcp/{self._address}/{PORT}; echo x >&3; read -t 3 r <&3"
-    )
-    argv = ["timeout", "4", "bash", "-c", script + '; [ "$r" = x ]']
+    script = f"exec 3<>/dev/tcp/{self._address}/{PORT}; echo x >&3; read r <&3"
+    limit = str(_ANSWER_S * self._slowness)
+    argv = ["timeout", limit, "bash", "-c", script + '; [ "$r" = x ]']
     done = subprocess.run(
       switch_argv(self.cluster.lab, argv),
       capture_output=True,
@@ -264,7 +267,7 @@ class Campaign:
     self,
     fault: Fault,
     verdict: Verdict,
-    mark: int,
+    mark: float,
     boots: list[str],
     owner: Node | None,
   ) -> None:
@@ -278,7 +281,8 @@ class Campaign:
       verdict.defects.append("LOST: the guest's memory")
 
   def _hear(self, fault: Fault, verdict: Verdict, before: Account) -> None:
-    goes_on = self.client.goes_on(self.client.account(), _HEAR_S)
+    limit_s = _HEAR_S * self._slowness
+    goes_on = self.client.goes_on(self.client.account(), limit_s)
     after = self.client.account()
     verdict.notes.append(f"stall {self.client.longest:.1f} s")
     if after.wrong > before.wrong:

@@ -34,9 +34,16 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 
-from cluster.migration_faults import acts, processes
-from cluster.migration_faults.acts import Finder, killing
-from cluster.migration_faults.injecting import Context, Fault, Moment, Where
+from cluster.migration_faults import acts, eyes
+from cluster.migration_faults.acts import killing
+from cluster.migration_faults.injecting import (
+  Context,
+  Fault,
+  Moment,
+  Side,
+  Where,
+)
+from cluster.migration_faults.looking import Who
 
 SOURCE, TARGET, PHASE = Where.SOURCE, Where.TARGET, Where.PHASE
 
@@ -48,69 +55,51 @@ _AT_TARGET = [Moment(TARGET, state) for state in _TARGET_STATES]
 _AT_PHASES = [Moment(PHASE, phase) for phase in _PHASES]
 
 
-def _worker(context: Context) -> list[int]:
-  return processes.workers(context.source, context.instance.name)
-
-
-def _receiver(context: Context) -> list[int]:
-  return processes.receivers(context.target)
-
-
-def _finders(side: str) -> dict[str, Finder]:
-  return {
-    "criu": lambda c: processes.criu(getattr(c, side)),
-    "action script": lambda c: processes.scripts(
-      getattr(c, side), c.instance.name
-    ),
-    "monitor": lambda c: processes.monitors(getattr(c, side), c.instance.name),
-    "init": lambda c: processes.inits(getattr(c, side), c.instance.name),
-    "lxc-checkpoint": lambda c: processes.lxc_checkpoint(getattr(c, side)),
-    "node daemon's child": lambda c: processes.noded_children(getattr(c, side)),
-  }
+_WORKER = (Side.SOURCE, Who.WORKER)
+_RECEIVER = (Side.TARGET, Who.RECEIVER)
 
 
 def _kills() -> Iterator[Fault]:
   for moment in (*_AT_SOURCE[1:], *_AT_PHASES, *_AT_TARGET[1:]):
-    yield Fault("kill source worker", moment, killing(_worker))
+    yield Fault("kill source worker", moment, killing(*_WORKER))
   for moment in (*_AT_TARGET, *_AT_SOURCE[2:], Moment(PHASE, "send")):
-    yield Fault("kill receiver", moment, killing(_receiver))
-  source, target = _finders("source"), _finders("target")
+    yield Fault("kill receiver", moment, killing(*_RECEIVER))
   dumping = (*_AT_SOURCE[1:3], *_AT_PHASES[:4])
   restoring = _AT_TARGET[1:]
-  for name, moments in {
-    "criu": dumping,
-    "action script": dumping,
-    "monitor": (*_AT_SOURCE[:3], *_AT_PHASES[1:4]),
-    "init": (*_AT_SOURCE[:3], *_AT_PHASES[1:3]),
+  for who, moments in {
+    Who.CRIU: dumping,
+    Who.SCRIPT: dumping,
+    Who.MONITOR: (*_AT_SOURCE[:3], *_AT_PHASES[1:4]),
+    Who.INIT: (*_AT_SOURCE[:3], *_AT_PHASES[1:3]),
   }.items():
     for moment in moments:
       yield Fault(
-        f"kill source {name}",
+        f"kill source {who}",
         moment,
-        killing(source[name]),
-        may_reboot=name in ("monitor", "init"),
-        may_end=name in ("monitor", "init"),
+        killing(Side.SOURCE, who),
+        may_reboot=who in (Who.MONITOR, Who.INIT),
+        may_end=who in (Who.MONITOR, Who.INIT),
       )
-  for name in ("criu", "action script", "lxc-checkpoint", "init"):
+  for who in (Who.CRIU, Who.SCRIPT, Who.LXC_CHECKPOINT, Who.INIT):
     for moment in restoring:
       yield Fault(
-        f"kill target {name}",
+        f"kill target {who}",
         moment,
-        killing(target[name]),
+        killing(Side.TARGET, who),
         may_reboot=moment.value == "resumed",
         may_end=moment.value == "resumed",
       )
   yield Fault(
     "kill target monitor",
     Moment(TARGET, "resumed"),
-    killing(target["monitor"]),
+    killing(Side.TARGET, Who.MONITOR),
     may_reboot=True,
     may_end=True,
   )
 
 
 def _ganeti() -> Iterator[Fault]:
-  for side in ("source", "target"):
+  for side in (Side.SOURCE, Side.TARGET):
     for moment in (*_AT_SOURCE, *_AT_TARGET):
       for after_s in (0.0, -1.0):
         back = "at once" if after_s == 0 else "afterwards"
@@ -119,20 +108,14 @@ def _ganeti() -> Iterator[Fault]:
           moment,
           acts.killing_noded(side, after_s),
         )
-    finders = _finders(side)
     for moment in (*_AT_SOURCE, *_AT_TARGET):
-      name = "node daemon's child"
-      yield Fault(f"kill {side} {name}", moment, killing(finders[name]))
+      yield Fault(f"kill {side} {Who.CALLS}", moment, killing(side, Who.CALLS))
   for moment in (*_AT_SOURCE, *_AT_TARGET):
-    yield Fault(
-      "kill the job",
-      moment,
-      killing(lambda c: processes.jobs(c.cluster.master)),
-    )
+    yield Fault("kill the job", moment, killing(Side.MASTER, Who.JOBS))
 
 
 def _nodes() -> Iterator[Fault]:
-  for side in ("source", "target"):
+  for side in (Side.SOURCE, Side.TARGET):
     for moment in (*_AT_SOURCE[1:], *_AT_TARGET):
       yield Fault(
         f"crash {side} node",
@@ -144,10 +127,10 @@ def _nodes() -> Iterator[Fault]:
   for moment in (*_AT_SOURCE[1:], *_AT_TARGET, *_AT_PHASES[1:3]):
     for seconds in (3.0, 25.0):
       yield Fault(
-        f"cut network for {seconds:.0f} s", moment, acts.cutting("far", seconds)
+        f"cut network for {seconds:.0f} s", moment, acts.cutting(seconds)
       )
   for moment in (_AT_SOURCE[1], _AT_SOURCE[3], _AT_TARGET[2], _AT_TARGET[3]):
-    yield Fault("cut network until the end", moment, acts.cutting("far", -1))
+    yield Fault("cut network until the end", moment, acts.cutting(-1))
 
 
 def _resources() -> Iterator[Fault]:
@@ -168,22 +151,24 @@ def _resources() -> Iterator[Fault]:
     "port is taken", Moment(Where.BEFORE), acts.nothing, acts.taking_port
   )
   for moment in (*_AT_TARGET[:3], *_AT_PHASES[:2]):
-    yield Fault("stop receiver for 8 s", moment, _pausing(_receiver, 8.0))
-    yield Fault("stop source worker for 8 s", moment, _pausing(_worker, 8.0))
+    yield Fault("stop receiver for 8 s", moment, _pausing(*_RECEIVER, 8.0))
+    yield Fault("stop source worker for 8 s", moment, _pausing(*_WORKER, 8.0))
 
 
-def _pausing(find: Finder, for_s: float) -> acts.Strike:
+def _pausing(side: Side, who: Who, for_s: float) -> acts.Strike:
   def strike(context: Context) -> str:
-    pids = find(context)
-    done = killing(lambda _: pids, signal.SIGSTOP)(context) if pids else ""
-    if done:
+    look = eyes.look(context.side(side))
+    pids = context.find(side, who)
+    hit = look.kill(pids, signal.SIGSTOP)
+    if not hit:
+      return ""
 
-      def goes_on() -> None:
-        processes.kill(pids, signal.SIGCONT)
+    def goes_on() -> None:
+      look.kill(pids, signal.SIGCONT)
 
-      context.undo.callback(goes_on)
-      acts.later(context, for_s, goes_on)
-    return done.replace("killed", "stopped")
+    context.undo.callback(goes_on)
+    acts.later(context, for_s, goes_on)
+    return f"stopped {hit}"
 
   return strike
 
@@ -191,8 +176,8 @@ def _pausing(find: Finder, for_s: float) -> acts.Strike:
 def _guest(rng: random.Random) -> Iterator[Fault]:
   now = Moment(Where.BEFORE)
   for script, name in (
-    ("sleep {0}; kill -USR2 1", "guest halts"),
-    ("sleep {0}; kill -TERM 1", "guest reboots"),
+    ("sleep {0}; poweroff || kill -USR2 1", "guest halts"),
+    ("sleep {0}; reboot || kill -TERM 1", "guest reboots"),
   ):
     for _ in range(3):
       delay = rng.uniform(1, 7)
@@ -200,7 +185,7 @@ def _guest(rng: random.Random) -> Iterator[Fault]:
         f"{name} after {delay:.1f} s",
         now,
         acts.nothing,
-        acts.in_guest(script.format(f"{delay:.2f}")),
+        acts.in_guest(script.format(f"{delay:.2f}"), delay + 1),
         may_reboot=True,
         may_end=True,
       )
@@ -215,19 +200,15 @@ def _guest(rng: random.Random) -> Iterator[Fault]:
 
 
 def _random(rng: random.Random) -> Iterator[Fault]:
-  victims: dict[str, Finder] = {
-    "source worker": _worker,
-    "receiver": _receiver,
-  }
-  for side in ("source", "target"):
-    found = _finders(side)
-    for name in ("criu", "action script", "node daemon's child"):
-      victims[f"{side} {name}"] = found[name]
-  for name, find in victims.items():
+  victims = {"source worker": _WORKER, "receiver": _RECEIVER}
+  for side in (Side.SOURCE, Side.TARGET):
+    for who in (Who.CRIU, Who.SCRIPT, Who.CALLS):
+      victims[f"{side} {who}"] = (side, who)
+  for name, victim in victims.items():
     for _ in range(4):
       state = rng.choice((*_AT_SOURCE[:4], *_AT_TARGET))
       moment = Moment(state.where, state.value, rng.uniform(0.01, 0.8))
-      yield Fault(f"kill {name}", moment, killing(find))
+      yield Fault(f"kill {name}", moment, killing(*victim))
 
 
 def all_faults(seed: int) -> list[Fault]:

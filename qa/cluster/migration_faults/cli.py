@@ -40,9 +40,11 @@ from cluster.cluster import of_environment
 from cluster.migration_faults import table
 from cluster.migration_faults.campaign import NEITHER, Campaign, Verdict
 from cluster.migration_faults.catalogue import all_faults
+from cluster.migration_faults.guest import Kind
 from cluster.migration_faults.injecting import Fault
 
 RESULTS = table.ROOT / "qa/results/migration-faults.rst"
+ROWS = RESULTS.with_suffix(".jsonl")
 _CHECK_DISK_EVERY = 20
 
 
@@ -54,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
     " comes of them.",
   )
   top.add_argument("--lab", default="lab", help="which lab (default: lab)")
+  kind = Kind()
+  top.add_argument("--os", default=kind.os, help=f"default: {kind.os}")
+  top.add_argument(
+    "--template", default=kind.template, help=f"default: {kind.template}"
+  )
   top.add_argument("--count", type=int, default=0, help="default: all")
   top.add_argument("--seed", type=int, default=1, help="default: 1")
   top.add_argument("--skip", type=int, default=0, help="leave out the first")
@@ -62,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
   top.add_argument("--keep-going", action="store_true")
   top.add_argument("--log", type=pathlib.Path, help="append the results here")
   top.add_argument(
-    "--record", type=pathlib.Path, help="write the table of such a log"
+    "--record",
+    type=pathlib.Path,
+    help="add such a log to those kept, and write their table",
   )
   return top
 
@@ -99,13 +108,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   if options.list:
     print("\n".join(map(str, faults)))
     return 0
-  os.environ["GANETI_LAB"] = options.lab
   if options.record:
-    found = table.load(options.record)
-    about = table.versions(of_environment())
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(table.as_rst(found, about))
+    table.append(ROWS, *table.load(options.record))
+    RESULTS.write_text(table.as_rst(table.load(ROWS)))
     return 0
+  os.environ["GANETI_LAB"] = options.lab
   print(f"seed {options.seed}, {len(faults)} faults", flush=True)
   verdicts = run(faults, options)
   print(table.summary(verdicts))
@@ -114,7 +121,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(faults: list[Fault], options: argparse.Namespace) -> list[Verdict]:
   """The campaign; ends at the first defect, unless told otherwise."""
-  campaign = Campaign(of_environment(), options.seed)
+  kind = Kind(options.os, options.template)
+  cluster = of_environment()
+  about = table.versions(cluster)
+  campaign = Campaign(cluster, options.seed, kind)
   campaign.begin()
   verdicts = []
   commit = table.commit()
@@ -128,7 +138,7 @@ def run(faults: list[Fault], options: argparse.Namespace) -> list[Verdict]:
       verdicts.append(verdict)
       show(number, verdict)
       if options.log:
-        table.append(options.log, options.seed, verdict)
+        table.append(options.log, table.Row(options.seed, verdict, about))
       if verdict.outcome == NEITHER or (
         verdict.defects and not options.keep_going
       ):

@@ -31,17 +31,17 @@
 
 import contextlib
 import enum
-import json
-import pathlib
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cluster.cluster import Cluster, Instance, Node
+from cluster.migration_faults import eyes
+from cluster.migration_faults.looking import Looking, Who
 
 MIGRATIONS = "/var/lib/ganeti/lxc-migration"
-_POLL_S = 0.002
+_LOOK_S = 0.2
 _PREPARE_S = 0.1
 
 
@@ -92,27 +92,43 @@ class Context:
 
   @property
   def far(self) -> Node:
-    """One of both nodes, by chance."""
+    """One of both nodes, by chance.
+
+    Of machines the one that does not run the command: it is reached by the
+    network that is to be cut.
+
+    """
+    if eyes.is_machine(self.source):
+      return self.cluster.other(self.cluster.master)
     return self.rng.choice((self.source, self.target))
 
-  def root(self, node: Node) -> pathlib.Path:
-    """A node's file system, seen from the host."""
-    return pathlib.Path(f"/proc/{node.seen.pid}/root")
+  def side(self, side: "Side") -> Node:
+    """One of the nodes."""
+    if side is Side.MASTER:
+      return self.cluster.master
+    return self.source if side is Side.SOURCE else self.target
 
-  def home(self, node: Node) -> pathlib.Path:
-    """Where a node keeps what it knows of the instance's migrations."""
-    return self.root(node) / MIGRATIONS[1:] / self.instance.name
+  def find(self, side: "Side", who: Who) -> list[int]:
+    """Who takes part there."""
+    return eyes.look(self.side(side)).find(who, self.instance.name)
 
   def state(self, node: Node) -> str:
     """What a node's journal says, for the table."""
-    return _field(self.home(node) / "journal.json", "state") or "-"
+    path = f"{home(self.instance)}/journal.json"
+    return eyes.look(node).field(path, "state") or "-"
 
 
-def _field(path: pathlib.Path, key: str) -> str:
-  try:
-    return str(json.loads(path.read_text()).get(key, ""))
-  except (OSError, ValueError):
-    return ""
+class Side(enum.StrEnum):
+  """A node, by its part in a migration."""
+
+  SOURCE = "source"
+  TARGET = "target"
+  MASTER = "master"
+
+
+def home(instance: Instance) -> str:
+  """Where a node keeps what it knows of the instance's migrations."""
+  return f"{MIGRATIONS}/{instance.name}"
 
 
 @dataclass(frozen=True)
@@ -144,12 +160,12 @@ class Watch:
     self._context = context
     self._moment = moment
     node = context.target if moment.where is Where.TARGET else context.source
+    self._look: Looking = eyes.look(node)
     is_phase = moment.where is Where.PHASE
-    self._file = context.home(node) / (
-      "progress.json" if is_phase else "journal.json"
-    )
+    name = "progress.json" if is_phase else "journal.json"
+    self._file = f"{home(context.instance)}/{name}"
     self._key = "phase" if is_phase else "state"
-    self._before = _stamp(self._file)
+    self._before = self._look.stamp(self._file)
 
   def wait(self, prepare: Callable[[], None]) -> bool:
     """Returns at the moment, or with False when the migration has ended.
@@ -165,19 +181,10 @@ class Watch:
         if time.monotonic() > due:
           prepare()
           due = time.monotonic() + _PREPARE_S
-        time.sleep(_POLL_S)
     time.sleep(self._moment.delay_s)
     return True
 
   def _is_now(self) -> bool:
-    if _stamp(self._file) == self._before:
-      return False
-    return _field(self._file, self._key) == self._moment.value
-
-
-def _stamp(path: pathlib.Path) -> tuple[int, int]:
-  try:
-    found = path.stat()
-  except OSError:
-    return 0, 0
-  return found.st_ino, found.st_mtime_ns
+    return self._look.await_value(
+      self._file, self._key, self._moment.value, self._before, _LOOK_S
+    )

@@ -29,62 +29,40 @@
 
 """What may not be there when a migration is over, however it ended."""
 
-import pathlib
 import time
+from collections.abc import Mapping
 
 from cluster import groups
-from cluster.cluster import Instance, Node
-from cluster.migration_faults import processes
-from cluster.migration_faults.injecting import MIGRATIONS
+from cluster.cluster import Cluster, Instance, Node
+from cluster.migration_faults import eyes
+from cluster.migration_faults.injecting import home
+from cluster.migration_faults.looking import Who
 
 _WAIT_S = 20.0
+_FILES = ("images", "files", "ask", "answer")
+_PASSING = (Who.WORKER, Who.CRIU, Who.SCRIPT)
 
 
-def _images(node: Node, name: str) -> list[str]:
-  home = pathlib.Path(f"/proc/{node.seen.pid}/root{MIGRATIONS}/{name}")
-  names = ("images", "files", "ask", "answer")
-  return [f"{MIGRATIONS}/{name}/{n}" for n in names if (home / n).exists()]
+def own_interfaces(cluster: Cluster) -> dict[str, set[str]]:
+  """Node's name -> interfaces that are no guest's; only one guest may run."""
+  found = [set(eyes.look(node).interfaces()) for node in cluster.nodes]
+  common = set[str].intersection(*found)
+  return {node.name: common for node in cluster.nodes}
+
+
+def _images(node: Node, instance: Instance) -> list[str]:
+  paths = [f"{home(instance)}/{name}" for name in _FILES]
+  return eyes.look(node).existing(paths)
 
 
 def _processes(node: Node, name: str) -> list[str]:
-  found = {
-    "worker": processes.workers(node, name),
-    "CRIU": processes.criu(node),
-    "action script": processes.scripts(node, name),
-    "lxc-checkpoint": [
-      p
-      for p in processes.lxc_checkpoint(node)
-      if p not in processes.monitors(node, name)
-    ],
-  }
+  look = eyes.look(node)
+  found = {str(who): look.find(who, name) for who in _PASSING}
+  monitors = look.find(Who.MONITOR, name)
+  found[Who.LXC_CHECKPOINT] = [
+    pid for pid in look.find(Who.LXC_CHECKPOINT) if pid not in monitors
+  ]
   return [f"{what} {pids}" for what, pids in found.items() if pids]
-
-
-def groups_of(top: pathlib.Path, name: str) -> list[str]:
-  """An instance's control groups; two of them are enough to tell.
-
-  @param top: where the trees of v1 are, or that of v2 alone
-
-  """
-  below = f"{groups.PARENT}/{name}"
-  return [str(p) for p in (*top.glob(f"*/{below}"), *top.glob(below))][:2]
-
-
-def _interfaces(node: Node) -> set[str]:
-  text = pathlib.Path(f"/proc/{node.seen.pid}/net/dev").read_text()
-  names = {line.split(":")[0].strip() for line in text.splitlines()[2:]}
-  return names - {"lo", "br0", "eth0"}
-
-
-def _loops(disk: str) -> list[str]:
-  found = []
-  for loop in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
-    try:
-      if disk in loop.read_text():
-        found.append(loop.parts[3])
-    except OSError:
-      continue
-  return found
 
 
 _RULES = """
@@ -93,51 +71,69 @@ iptables-save; ip6tables-save; nft list ruleset 2>/dev/null
 
 
 def _rules(node: Node, init: int) -> list[str]:
-  inner = next(iter(_own_numbers(init)), "")
+  inner = eyes.look(node).own_number(init)
   if not inner:
     return []
   out = node.try_run(
-    "nsenter", "-t", inner, "-n", "sh", "-c", _RULES.strip()
+    "nsenter", "-t", str(inner), "-n", "sh", "-c", _RULES.strip()
   ).output
   return [line for line in out.splitlines() if "CRIU" in line.upper()]
 
 
-def _own_numbers(pid: int) -> list[str]:
-  """The process as its node numbers it: the second of NSpid from ours."""
-  try:
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-  except OSError:
-    return []
-  line = next(e for e in text.splitlines() if e.startswith("NSpid:"))
-  return line.split()[2:3]
+class Leftovers:
+  """What a guest's migrations may leave.
 
+  @ivar disk: as the scanner is told of it
 
-def _look(instance: Instance, owner: Node, disk: str) -> list[str]:
-  name = instance.name
-  found = []
-  for node in instance.cluster.nodes:
-    here = [*_processes(node, name), *_images(node, name)]
-    wanted = 1 if node == owner else 0
-    if len(_interfaces(node)) != wanted:
-      here.append(f"interfaces {sorted(_interfaces(node))}")
-    if node != owner:
-      trees = pathlib.Path(f"/proc/{node.seen.pid}/root/sys/fs/cgroup")
-      here += groups_of(trees, name)
-    found += [f"{node.name}: {item}" for item in here]
-  loops = _loops(disk)
-  if len(loops) != 1:
-    found.append(f"loop devices of the disk: {loops}")
-  return found
+  """
 
+  def __init__(
+    self, instance: Instance, disk: str, own: Mapping[str, set[str]]
+  ):
+    """Nothing is looked at yet.
 
-def find(instance: Instance, owner: Node, disk: str) -> list[str]:
-  """All that is left after a while."""
-  deadline = time.monotonic() + _WAIT_S
-  while True:
-    found = _look(instance, owner, disk)
-    if not found or time.monotonic() > deadline:
-      break
-    time.sleep(0.5)
-  for init in processes.inits(owner, instance.name)[:1]:
-    found += [f"{owner.name}: rule {rule}" for rule in _rules(owner, init)]
-  return found
+    @param own: see L{own_interfaces}
+
+    """
+    self._instance = instance
+    self._disk = disk
+    self._own = own
+
+  def find(self, owner: Node) -> list[str]:
+    """All that is left after a while, when the guest runs on a node."""
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+      found = self._look(owner)
+      if not found or time.monotonic() > deadline:
+        break
+      time.sleep(0.5)
+    for init in eyes.look(owner).find(Who.INIT, self._instance.name)[:1]:
+      found += [f"{owner.name}: rule {rule}" for rule in _rules(owner, init)]
+    return found
+
+  def _look(self, owner: Node) -> list[str]:
+    instance = self._instance
+    found = []
+    for node in instance.cluster.nodes:
+      here = [*_processes(node, instance.name), *_images(node, instance)]
+      more = set(eyes.look(node).interfaces()) - self._own[node.name]
+      if len(more) != (node == owner):
+        here.append(f"interfaces {sorted(more)}")
+      if node != owner:
+        below = f"{groups.PARENT}/{instance.name}"
+        here += eyes.look(node).groups(below)
+      found += [f"{node.name}: {item}" for item in here]
+    return [*found, *self._maps(owner)]
+
+  def _maps(self, owner: Node) -> list[str]:
+    """A node that shares the kernel sees the loop devices of all."""
+    nodes, wanted = [owner], 1
+    if eyes.is_machine(owner):
+      nodes = [n for n in self._instance.cluster.nodes if n != owner]
+      wanted = 0
+    maps = {node.name: eyes.look(node).maps(self._disk) for node in nodes}
+    return [
+      f"{name}: devices of the disk: {there}"
+      for name, there in maps.items()
+      if len(there) != wanted
+    ]

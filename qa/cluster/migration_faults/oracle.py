@@ -29,6 +29,7 @@
 
 """Starts the scanner and judges what it has seen."""
 
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -37,7 +38,14 @@ import threading
 import time
 from dataclasses import dataclass
 
-from cluster.cluster import Cluster
+from cluster.cluster import Cluster, Node
+from cluster.migration_faults import eyes
+from ganeti_lab.errors import LabError
+
+_PAUSE_S = 0.015
+# An emulated processor has other things to do; all takes longer there.
+_PAUSE_IN_MACHINE_S = 0.2
+_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -67,50 +75,203 @@ class Seen:
     return f"runs: {runs or 'nowhere'}; mounted: {mounted or 'nowhere'}"
 
 
+def together(parts: list[Seen]) -> Seen:
+  """What is seen of several machines, each by a scanner of its own."""
+  return Seen(
+    time=max(part.time for part in parts),
+    boots={n: b for part in parts for n, b in part.boots.items()},
+    mounts=sorted({n for part in parts for n in part.mounts}),
+    gap=max(part.gap for part in parts),
+  )
+
+
+@dataclass(frozen=True)
+class _Line:
+  """What one scanner printed.
+
+  @ivar whom: the scanner
+  @ivar arrived: by this machine's clock
+
+  """
+
+  whom: str
+  seen: Seen
+  arrived: float
+
+
+class History:
+  """What several scanners saw, in the order in which it was so.
+
+  A line may be late: a node that is cut off tells all when it is back.  By how
+  much a node's clock differs is known from the line that took the least time.
+
+  """
+
+  def __init__(self, count: int):
+    self._count = count
+    self._lines: list[_Line] = []
+    self._ahead: dict[str, float] = {}
+
+  def add(self, whom: str, seen: Seen, arrived: float) -> None:
+    """Takes a line."""
+    self._lines.append(_Line(whom, seen, arrived))
+    ahead = arrived - seen.time
+    self._ahead[whom] = min(ahead, self._ahead.get(whom, ahead))
+
+  def off(self, whom: str, now: float) -> Seen:
+    """Takes that a machine does not run since now, by this machine's clock."""
+    seen = Seen(now - self._ahead.get(whom, 0.0), {}, [], 0.0)
+    self._lines.append(_Line(whom, seen, now))
+    self._ahead.setdefault(whom, 0.0)
+    return seen
+
+  def since(self, moment: float) -> list[Seen]:
+    """What was so at that moment, and all that followed."""
+    latest: dict[str, Seen] = {}
+    found: list[Seen] = []
+    for at, line in sorted(
+      ((e.seen.time + self._ahead[e.whom], e) for e in list(self._lines)),
+      key=lambda pair: pair[0],
+    ):
+      latest[line.whom] = line.seen
+      if len(latest) < self._count:
+        continue
+      if at <= moment:
+        found.clear()
+      found.append(together(list(latest.values())))
+    return found
+
+  def forget(self, moment: float) -> None:
+    """All that was over then is not asked for any more."""
+    last = {e.whom: e for e in self._lines if e.arrived <= moment}
+    rest = [e for e in self._lines if e.arrived > moment]
+    self._lines = [*last.values(), *rest]
+
+
 class Oracle:
-  """The scanner's output, in a list."""
+  """What the scanners print."""
 
   def __init__(self, cluster: Cluster, word: str, disk: str):
-    program = pathlib.Path(__file__).with_name("scanner.py")
-    nodes = [f"{n.name}={n.seen.pid}" for n in cluster.nodes]
-    self._process = subprocess.Popen(
-      [sys.executable, "-u", str(program), word, disk, *nodes],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      text=True,
-    )
-    self.history: list[Seen] = []
-    self._thread = threading.Thread(target=self._read, daemon=True)
-    self._thread.start()
+    if eyes.is_machine(cluster.master):
+      self._watched: list[_Watched] = [
+        _InMachine(self, node, word, disk) for node in cluster.nodes
+      ]
+    else:
+      self._watched = [_OnThis(self, cluster, word, disk)]
+    self._history = History(len(self._watched))
+    self._news = threading.Lock()
+    self._latest: dict[str, Seen] = {}
+    for watched in self._watched:
+      watched.start()
 
-  def _read(self) -> None:
-    assert self._process.stdout
-    for line in self._process.stdout:
-      found = Seen(**json.loads(line))
-      # A restored guest that reboots has another boot at once.
-      self.history.append(found)
+  def tell(self, whom: str, seen: Seen) -> None:
+    """Takes what one scanner has seen."""
+    with self._news:
+      self._latest[whom] = seen
+      self._history.add(whom, seen, time.time())
+
+  def is_off(self, whom: str) -> None:
+    """Takes that a machine does not run."""
+    with self._news:
+      self._latest[whom] = self._history.off(whom, time.time())
 
   @property
   def now(self) -> Seen:
     """How it is."""
-    assert self._process.poll() is None, "the scanner has died"
-    while not self.history:
+    while len(self._latest) < len(self._watched):
+      self._require_all()
       time.sleep(0.01)
-    return self.history[-1]
+    self._require_all()
+    return together(list(self._latest.values()))
 
-  def since(self, moment: int) -> list[Seen]:
-    """What was seen from the number on that C{mark} returned."""
-    return self.history[max(0, moment - 1) :]
+  def _require_all(self) -> None:
+    for watched in self._watched:
+      assert watched.is_alive(), "the scanner has died"
 
-  def mark(self) -> int:
-    """The present moment."""
-    return len(self.history)
+  def since(self, moment: float) -> list[Seen]:
+    """What was so at a moment that C{mark} returned, and all that followed."""
+    with self._news:
+      return self._history.since(moment)
+
+  def mark(self) -> float:
+    """The present moment; nothing before it will be asked for."""
+    moment = time.time()
+    with self._news:
+      self._history.forget(moment)
+    return moment
 
   def end(self) -> None:
     """No more."""
-    assert self._process.stdin
-    self._process.stdin.close()
-    self._process.wait(10)
-    self._thread.join()
-    if self._process.stdout:
-      self._process.stdout.close()
+    for watched in self._watched:
+      watched.end()
+
+
+class _Watched(threading.Thread):
+  """Reads from a scanner."""
+
+  def __init__(self, oracle: Oracle, name: str):
+    super().__init__(daemon=True)
+    self._oracle = oracle
+    self._whom = name
+    self._process: subprocess.Popen[str] | None = None
+    self._over = threading.Event()
+
+  def _begin(self) -> "subprocess.Popen[str]":
+    raise NotImplementedError
+
+  def _read(self) -> None:
+    with self._begin() as process:
+      self._process = process
+      assert process.stdout
+      for line in process.stdout:
+        self._oracle.tell(self._whom, Seen(**json.loads(line)))
+
+  def run(self) -> None:
+    """Until its end."""
+    self._read()
+
+  def end(self) -> None:
+    """No more."""
+    self._over.set()
+    process = self._process
+    if process is not None and process.stdin:
+      process.stdin.close()
+    self.join(10)
+
+
+class _OnThis(_Watched):
+  """One scanner for all nodes, whose processes this machine sees."""
+
+  def __init__(self, oracle: Oracle, cluster: Cluster, word: str, disk: str):
+    super().__init__(oracle, "all")
+    nodes = [f"{n.name}={n.seen.pid}" for n in cluster.nodes]
+    self._argv = [word, disk, str(_PAUSE_S), *nodes]
+
+  def _begin(self) -> "subprocess.Popen[str]":
+    path = pathlib.Path(__file__).with_name("scanner.py")
+    return subprocess.Popen(
+      [sys.executable, "-u", str(path), *self._argv],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+    )
+
+
+class _InMachine(_Watched):
+  """A scanner in a node; it is begun anew after a power cut."""
+
+  def __init__(self, oracle: Oracle, node: Node, word: str, disk: str):
+    super().__init__(oracle, node.name)
+    self._node = node
+    self._argv = [word, disk, str(_PAUSE_IN_MACHINE_S), f"{node.name}=1"]
+
+  def _begin(self) -> "subprocess.Popen[str]":
+    return eyes.resident(self._node, "scanner", *self._argv)
+
+  def run(self) -> None:
+    """Until its end; a node that is off runs nothing."""
+    while not self._over.is_set():
+      with contextlib.suppress(LabError):
+        self._read()
+      self._oracle.is_off(self._whom)
+      self._over.wait(_AGAIN_S)

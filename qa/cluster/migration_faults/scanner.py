@@ -29,10 +29,11 @@
 
 """Prints a line whenever who runs or who has mounted has changed.
 
-Usage: scanner.py WORD DISK NODE=PID...
+Usage: scanner.py WORD DISK PAUSE NODE=PID...
 
 WORD stands in the environment of the guest's processes, as "FAULTS_GUEST=";
-DISK in the path of the file that is its disk; PID is a node's first process.
+DISK in the path of the file that is its disk, or is the path of its device;
+PAUSE is between two looks, in seconds; PID is a node's first process.
 Ends with its standard input.
 
 """
@@ -45,7 +46,6 @@ import select
 import sys
 import time
 
-_PAUSE_S = 0.015
 # ioctl_ns(2)
 _NS_GET_PARENT = 0xB702
 
@@ -140,7 +140,9 @@ class Scanner:
     return found
 
   def _devices(self) -> set[str]:
-    """Numbers of the loop devices of the disk, and of their partitions."""
+    """Numbers of the disk's devices, and of those of its partitions."""
+    if self._disk.startswith("/dev/"):
+      return _with_holders(self._disk)
     found: set[str] = set()
     for name in os.listdir("/sys/block"):  # noqa: PTH208
       if not name.startswith("loop"):
@@ -161,11 +163,28 @@ class Scanner:
     return found
 
 
+def _with_holders(device: str) -> set[str]:
+  """Numbers of a device and of what was made from it."""
+  try:
+    number = pathlib.Path(device).stat().st_rdev
+  except OSError:
+    return set()
+  numbers = f"{os.major(number)}:{os.minor(number)}"
+  found = {numbers}
+  for holder in pathlib.Path("/sys/dev/block", numbers, "holders").glob("*"):
+    try:
+      found.add((holder / "dev").read_text().strip())
+    except OSError:
+      continue
+  return found
+
+
 def main(argv: list[str]) -> int:
   """Looks until nobody wants to know any more."""
   # What is not looked at is not seen.
   os.setpriority(os.PRIO_PROCESS, 0, -10)
-  nodes = {n: int(p) for n, _, p in (a.partition("=") for a in argv[3:])}
+  pause_s = float(argv[3])
+  nodes = {n: int(p) for n, _, p in (a.partition("=") for a in argv[4:])}
   scanner = Scanner(argv[1], argv[2], nodes)
   before: dict[str, object] = {}
   last, longest = time.time(), 0.0
@@ -176,7 +195,7 @@ def main(argv: list[str]) -> int:
     if now != before:
       print(json.dumps({**now, "time": last, "gap": longest}), flush=True)
       before, longest = now, 0.0
-    if select.select([sys.stdin], [], [], _PAUSE_S)[0]:
+    if select.select([sys.stdin], [], [], pause_s)[0]:
       return 0
 
 

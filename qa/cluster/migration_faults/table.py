@@ -62,19 +62,37 @@ def versions(cluster: Cluster) -> dict[str, str]:
   }
 
 
-def append(path: pathlib.Path, seed: int, verdict: Verdict) -> None:
-  """Adds one to a file of lines."""
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """What came of a fault, and where.
+
+  @ivar about: versions of what was tried
+
+  """
+
+  seed: int
+  verdict: Verdict
+  about: dict[str, str]
+
+  @property
+  def part(self) -> tuple[str, str]:
+    """Of the document: what the nodes are, and what is moved."""
+    return self.verdict.nodes, self.verdict.guest
+
+
+def append(path: pathlib.Path, *rows: Row) -> None:
+  """Adds some to a file of lines."""
   with path.open("a") as out:
-    entry = {"seed": seed, **dataclasses.asdict(verdict)}
-    out.write(json.dumps(entry) + "\n")
+    for row in rows:
+      out.write(json.dumps(dataclasses.asdict(row)) + "\n")
 
 
-def load(path: pathlib.Path) -> list[tuple[int, Verdict]]:
+def load(path: pathlib.Path) -> list[Row]:
   """What L{append} has written."""
   found = []
   for line in path.read_text().splitlines():
     entry = json.loads(line)
-    found.append((entry.pop("seed"), Verdict(**entry)))
+    found.append(Row(**{**entry, "verdict": Verdict(**entry["verdict"])}))
   return found
 
 
@@ -96,48 +114,60 @@ def summary(found: list[Verdict]) -> str:
   )
 
 
-def as_rst(found: list[tuple[int, Verdict]], about: dict[str, str]) -> str:
+def as_rst(found: list[Row]) -> str:
   """The document."""
   lines = [
     "Faults in the middle of live migrations",
     "=======================================",
     "",
-    "Written by ``qa/migration-faults --record``; a busybox guest on",
-    "``sharedfile``, nodes in namespaces of one kernel.",
-    "",
-    *(f":{key}: {value}" for key, value in about.items()),
-    "",
-    *textwrap.wrap(summary([verdict for _, verdict in found]), 72),
-    "",
-    ".. list-table::",
-    "   :header-rows: 1",
-    "",
+    "Written by ``qa/migration-faults --record``.",
   ]
-  heads = (
-    "seed",
-    "commit",
-    "fault",
-    "states",
-    "outcome",
-    "command",
-    "s",
-    "remarks",
-  )
-  lines += _row(*heads)
-  for seed, verdict in found:
-    if not verdict.hit:
-      continue
-    lines += _row(
-      str(seed),
-      verdict.commit,
-      verdict.fault,
-      verdict.states,
-      verdict.outcome,
-      verdict.command,
-      f"{verdict.seconds:.0f}",
-      "; ".join([*(f"DEFECT {d}" for d in verdict.defects), *verdict.notes]),
-    )
+  for part in dict.fromkeys(row.part for row in found):
+    lines += _part(part, [row for row in found if row.part == part])
   return "\n".join(lines) + "\n"
+
+
+_NODES = {
+  "namespaces": "nodes in namespaces of one kernel",
+  "machines": "nodes that are virtual machines",
+}
+_HEADS = (
+  "seed",
+  "commit",
+  "fault",
+  "states",
+  "outcome",
+  "command",
+  "s",
+  "remarks",
+)
+
+
+def _part(part: tuple[str, str], rows: list[Row]) -> list[str]:
+  nodes, guest = part
+  title = f"{guest}, {_NODES[nodes]}"
+  lines = ["", title, "-" * len(title), ""]
+  lines += [f":{key}: {value}" for key, value in rows[-1].about.items()]
+  about = summary([row.verdict for row in rows])
+  lines += ["", *textwrap.wrap(about, 72), ""]
+  lines += [".. list-table::", "   :header-rows: 1", "", *_row(*_HEADS)]
+  for row in rows:
+    if row.verdict.hit:
+      lines += _verdict(row.seed, row.verdict)
+  return lines
+
+
+def _verdict(seed: int, verdict: Verdict) -> list[str]:
+  return _row(
+    str(seed),
+    verdict.commit,
+    verdict.fault,
+    verdict.states,
+    verdict.outcome,
+    verdict.command,
+    f"{verdict.seconds:.0f}",
+    "; ".join([*(f"DEFECT {d}" for d in verdict.defects), *verdict.notes]),
+  )
 
 
 def _row(*cells: str) -> list[str]:

@@ -30,13 +30,15 @@
 """What judges the faults that are put into migrations."""
 
 import json
+import os
 import pathlib
 
 import pytest
-from cluster.migration_faults import leftovers, table
+from cluster.migration_faults import eyes, table
 from cluster.migration_faults.campaign import Verdict
 from cluster.migration_faults.catalogue import all_faults
-from cluster.migration_faults.oracle import Seen
+from cluster.migration_faults.looking import Looking, answers
+from cluster.migration_faults.oracle import History, Seen
 from cluster.migration_faults.witness import line
 
 
@@ -78,15 +80,73 @@ def test_a_defect_is_in_the_summary_and_in_the_table(
   tmp_path: pathlib.Path,
 ) -> None:
   log = tmp_path / "log"
-  table.append(log, 5, Verdict("good", hit="killed 1", outcome="moved"))
+  good = Verdict("good", hit="killed 1", outcome="moved")
   bad = Verdict("bad", hit="killed 1", outcome="neither", defects=["LOST: x"])
-  table.append(log, 5, bad)
-  found = table.load(log)
+  about = {"commit": "0"}
+  table.append(log, table.Row(5, good, about), table.Row(5, bad, about))
   assert json.loads(log.read_text().splitlines()[0])["seed"] == 5
-  text = table.as_rst(found, {"commit": "0"})
+  text = table.as_rst(table.load(log))
   assert "2 faults struck" in text
   assert "1 lost, 1 with any defect" in text
   assert "DEFECT LOST: x" in text
+
+
+def test_kinds_of_guests_and_of_nodes_have_parts_of_the_table(
+  tmp_path: pathlib.Path,
+) -> None:
+  log = tmp_path / "log"
+  there = Verdict("a", hit="x", guest="debian on drbd", nodes="machines")
+  for verdict in (Verdict("b", hit="x"), there, Verdict("c", hit="x")):
+    table.append(log, table.Row(1, verdict, {}))
+  text = table.as_rst(table.load(log))
+  assert text.count("2 faults struck") == 1
+  assert text.count("1 faults struck") == 1
+  assert text.index("- c") < text.index("debian on drbd") < text.index("- a")
+
+
+def _at(time: float, *runs: str) -> Seen:
+  return Seen(time, {node: ["a"] for node in runs}, [], 0.0)
+
+
+def test_line_that_was_held_up_does_not_make_two_of_one() -> None:
+  """The source is cut off; what it saw comes when the target runs."""
+  history = History(2)
+  history.add("source", _at(1.0, "source"), 1.1)
+  history.add("target", _at(1.0), 1.1)
+  history.add("target", _at(20.0, "target"), 20.1)
+  history.add("source", _at(10.0), 30.0)
+  assert not any(seen.is_doubled for seen in history.since(0.0))
+
+
+def test_two_at_once_are_seen_whatever_their_clocks_show() -> None:
+  history = History(2)
+  history.add("source", _at(101.0, "source"), 1.1)
+  history.add("target", _at(1.0), 1.1)
+  history.add("target", _at(20.0, "target"), 20.1)
+  history.add("source", _at(125.0), 25.1)
+  assert [seen.is_doubled for seen in history.since(2.0)] == [
+    False,
+    True,
+    False,
+  ]
+
+
+def test_what_was_over_is_not_told_again() -> None:
+  history = History(1)
+  history.add("all", _at(1.0, "one", "two"), 1.0)
+  history.add("all", _at(2.0, "one"), 2.0)
+  history.forget(3.0)
+  assert history.since(3.0) == [_at(2.0, "one")]
+
+
+def test_machine_that_is_off_runs_nothing() -> None:
+  history = History(2)
+  history.add("source", _at(1.0, "source"), 1.0)
+  history.add("target", _at(1.0), 1.0)
+  history.off("source", 5.0)
+  history.add("target", _at(6.0, "target"), 6.0)
+  assert history.since(5.5)[-1].boots == {"target": ["a"]}
+  assert not any(seen.is_doubled for seen in history.since(0.0))
 
 
 def test_the_witness_can_tell_lines_apart() -> None:
@@ -98,8 +158,33 @@ def test_the_witness_can_tell_lines_apart() -> None:
 def test_group_that_was_left_is_seen_in_every_tree(
   tmp_path: pathlib.Path, tree: str
 ) -> None:
-  assert leftovers.groups_of(tmp_path, "i.lab") == []
-  left = tmp_path / tree / "ganeti-lxc/i.lab"
+  below = "ganeti-lxc/i.lab"
+  look = Looking(root=str(tmp_path))
+  assert look.groups(below) == []
+  left = tmp_path / "sys/fs/cgroup" / tree / below
   left.mkdir(parents=True)
-  assert leftovers.groups_of(tmp_path, "i.lab") == [str(left)]
-  assert leftovers.groups_of(tmp_path, "other.lab") == []
+  assert look.groups(below) == [str(left)]
+  assert look.groups("ganeti-lxc/other.lab") == []
+
+
+def test_value_counts_once_it_was_written_anew(tmp_path: pathlib.Path) -> None:
+  look = Looking(root=str(tmp_path))
+  journal = tmp_path / "journal.json"
+  journal.write_text('{"state": "gone"}')
+  before = look.stamp("/journal.json")
+  old = ("/journal.json", "state", "gone", before, 0.0)
+  assert not look.await_value(*old)
+  (tmp_path / "new").write_text('{"state": "gone"}')
+  (tmp_path / "new").rename(journal)
+  assert look.await_value(*old)
+
+
+def test_program_in_a_node_answers_what_it_is_asked(
+  tmp_path: pathlib.Path,
+) -> None:
+  (tmp_path / "there").touch()
+  asked = ['["existing", [["/there", "/not"]]]\n', '["find", ["criu", "i"]]\n']
+  look = Looking(os.getpid(), str(tmp_path))
+  assert list(answers(look, asked)) == ['[["/there"]]', "[[]]"]
+  # It is sent as text, so that it may need nothing else of ours.
+  assert "from cluster" not in eyes.program("looking")
