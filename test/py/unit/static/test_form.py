@@ -41,6 +41,7 @@ COLUMNS = 80
 WIDE_SUFFIXES = {
   ".md",
   ".json",
+  ".jsonl",
   ".toml",
   ".txt",
   ".conf",
