@@ -82,6 +82,7 @@ def _balloon(instance: Instance) -> None:
   assert instance.init_pid() == init
 
 
+@pytest.mark.core
 def test_what_a_guest_cannot_do(cluster: Cluster) -> None:
   guest = cluster.add(template="plain")
   _cannot_open_a_disk_of_the_node(guest)
@@ -128,6 +129,7 @@ def _is_denied_by_the_distributions_profile(guest: Instance) -> None:
   assert shell.startswith(_PROFILE)
 
 
+@pytest.mark.core
 def test_systemd_has_groups_of_its_own_and_no_more_than_it_was_given(
   cluster: Cluster,
 ) -> None:

@@ -97,7 +97,9 @@ def _own_release(cluster: Cluster) -> str:
   return cluster.master.sh(". /etc/os-release; echo $VERSION_CODENAME").strip()
 
 
-@pytest.mark.parametrize("template", ["sharedfile", "drbd"])
+@pytest.mark.parametrize(
+  "template", ["sharedfile", pytest.param("drbd", marks=pytest.mark.core)]
+)
 def test_the_nodes_debian_moves_there_and_back_as_a_guest(
   cluster: Cluster, template: str
 ) -> None:

@@ -152,7 +152,14 @@ def _size_mib(instance: Instance) -> int:
 
 
 @pytest.mark.parametrize(
-  "template", ["plain", "drbd", "file", "sharedfile", "ext"]
+  "template",
+  [
+    "plain",
+    pytest.param("drbd", marks=pytest.mark.core),
+    "file",
+    "sharedfile",
+    "ext",
+  ],
 )
 def test_the_whole_life_of_a_disk(cluster: Cluster, template: str) -> None:
   instance = _add(cluster, template)
@@ -180,7 +187,9 @@ def test_the_whole_life_of_a_disk(cluster: Cluster, template: str) -> None:
   instance.gnt("remove", "-f")
 
 
-@pytest.mark.parametrize("template", ["plain", "drbd"])
+@pytest.mark.parametrize(
+  "template", [pytest.param("plain", marks=pytest.mark.core), "drbd"]
+)
 def test_a_cloud_image_on_a_block_device(
   cluster: Cluster, template: str
 ) -> None:
