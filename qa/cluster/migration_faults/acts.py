@@ -258,18 +258,21 @@ def nothing(_context: Context) -> str:
   return "armed"
 
 
-def in_guest(script: str, for_s: float = 0) -> Callable[[Context], None]:
+def in_guest(script: str, after_s: float = 0) -> Callable[[Context], None]:
   """Starts something in the guest that goes on by itself.
 
-  @param for_s: how long; the next fault is not to be met by it
+  @param after_s: when it begins; the migration may be over, but the next
+    fault is not to be met by it
 
   """
 
   def arm(context: Context) -> None:
-    over = time.monotonic() + for_s
-    context.undo.callback(lambda: time.sleep(max(0.0, over - time.monotonic())))
+    delay_s = after_s * eyes.slowness(context.source)
+    over = time.monotonic() + delay_s + bool(delay_s)
+    context.undo.callback(lambda: time.sleep(max(0, over - time.monotonic())))
     context.instance.inside(
-      f"(setsid sh -c '{script}' >/dev/null 2>&1 </dev/null &)"
+      f"(setsid sh -c 'sleep {delay_s:.2f}; {script}'"
+      " >/dev/null 2>&1 </dev/null &)"
     )
 
   return arm

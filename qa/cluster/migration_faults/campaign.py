@@ -76,8 +76,6 @@ _COMMANDS = (
 # The list of instances makes what is unsettled be settled.
 _SETTLE_S = 6.0
 _ANSWER_S = 4
-# How much longer an emulated processor takes.
-_SLOWNESS = 5
 
 
 @dataclass
@@ -116,7 +114,7 @@ class Campaign:
   def __init__(self, cluster: Cluster, seed: int, kind: Kind | None = None):
     self.cluster = cluster
     self._kind = kind or Kind()
-    self._slowness = _SLOWNESS if eyes.is_machine(cluster.master) else 1
+    self._slowness = eyes.slowness(cluster.master)
     self._rng = random.Random(seed)
     self.instance: Instance
     self.oracle: Oracle

@@ -176,8 +176,8 @@ def _pausing(side: Side, who: Who, for_s: float) -> acts.Strike:
 def _guest(rng: random.Random) -> Iterator[Fault]:
   now = Moment(Where.BEFORE)
   for script, name in (
-    ("sleep {0}; poweroff || kill -USR2 1", "guest halts"),
-    ("sleep {0}; reboot || kill -TERM 1", "guest reboots"),
+    ("poweroff || kill -USR2 1", "guest halts"),
+    ("reboot || kill -TERM 1", "guest reboots"),
   ):
     for _ in range(3):
       delay = rng.uniform(1, 7)
@@ -185,7 +185,7 @@ def _guest(rng: random.Random) -> Iterator[Fault]:
         f"{name} after {delay:.1f} s",
         now,
         acts.nothing,
-        acts.in_guest(script.format(f"{delay:.2f}"), delay + 1),
+        acts.in_guest(script, delay),
         may_reboot=True,
         may_end=True,
       )

@@ -46,11 +46,17 @@ from ganeti_lab.vm_node import VmNode
 # A node whose power was cut has to boot before it can be asked.
 _BOOT_S = 900.0
 _AGAIN_S = 2.0
+_SLOWNESS = 3
 
 
 def is_machine(node: Node) -> bool:
   """Whether it has a kernel of its own."""
   return isinstance(node.seen, VmNode)
+
+
+def slowness(node: Node) -> int:
+  """How much longer all takes on an emulated processor."""
+  return _SLOWNESS if is_machine(node) else 1
 
 
 def program(name: str) -> str:

@@ -181,7 +181,7 @@ class Watch:
         if time.monotonic() > due:
           prepare()
           due = time.monotonic() + _PREPARE_S
-    time.sleep(self._moment.delay_s)
+    time.sleep(self._moment.delay_s * eyes.slowness(self._context.source))
     return True
 
   def _is_now(self) -> bool:

@@ -44,7 +44,7 @@ from ganeti_lab.errors import LabError
 
 _PAUSE_S = 0.015
 # An emulated processor has other things to do; all takes longer there.
-_PAUSE_IN_MACHINE_S = 0.2
+_PAUSE_IN_MACHINE_S = 0.5
 _AGAIN_S = 2.0
 
 
