@@ -258,8 +258,16 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
 
   @as_hypervisor_error
   def GetNodeInfo(self, hvparams: Any = None) -> Any:
-    """Memory in MiB and CPUs of the node."""
-    return report.node_info(self._host)
+    """Memory in MiB and CPUs of the node.
+
+    gnt-node list and whatever places instances ask all nodes, and for
+    instances only the primary ones: this is where a target hears that it is
+    asked, when it has been switched off during a migration to it.
+
+    """
+    found = report.node_info(self._host)
+    listing.attend(self._host, report.running_names(self._host), thorough=True)
+    return found
 
   @classmethod
   def GetInstanceConsole(

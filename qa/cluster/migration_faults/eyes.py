@@ -54,6 +54,11 @@ def is_machine(node: Node) -> bool:
   return isinstance(node.seen, VmNode)
 
 
+def is_off(node: Node) -> bool:
+  """Whether its power is cut."""
+  return is_machine(node) and node.seen.pid is None
+
+
 def slowness(node: Node) -> int:
   """How much longer all takes on an emulated processor."""
   return _SLOWNESS if is_machine(node) else 1

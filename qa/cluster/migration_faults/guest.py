@@ -104,6 +104,8 @@ def make(cluster: Cluster, kind: Kind) -> Instance:
     )
   else:
     instance = Instance(cluster, name)
+    # A campaign that was ended may have left it in the middle of a move.
+    cluster.master.try_run("gnt-instance", "startup", name)
   if kind.template == "drbd":
     mirror.wait_until_alike(instance)
   if is_busybox:

@@ -114,6 +114,8 @@ class Context:
 
   def state(self, node: Node) -> str:
     """What a node's journal says, for the table."""
+    if eyes.is_off(node):
+      return "off"
     path = f"{home(self.instance)}/journal.json"
     return eyes.look(node).field(path, "state") or "-"
 

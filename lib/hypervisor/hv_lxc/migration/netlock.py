@@ -27,13 +27,18 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""Gives a guest back its network when CRIU was killed.
+"""Gives a guest back its network where CRIU does not.
 
 During a dump CRIU holds the guest's packets back by firewall rules in the
 guest's own network namespace, and its TCP sockets are in repair mode, in
 which the kernel sends nothing for them (tcp(7), TCP_REPAIR).  CRIU takes
 both back when a dump fails; when it is killed both stay, and the guest is
 cut off from the network for good.
+
+What CRIU up to 4.0 has locked by nftables stays locked after a restore: the
+table is dumped and restored with the guest's own, and has the number that
+process 1 had on the other node in its name, but CRIU deletes the table with
+the number of this node (mended in 4.1 by its commit f83931542).
 
 """
 
@@ -56,6 +61,12 @@ _log = logging.getLogger(__name__)
 
 # nftables.c: "inet CRIU-" and an identifier of the run.
 _TABLE = re.compile(r"CRIU-[A-Za-z0-9-]{1,64}")
+# What CRIU up to 4.0 called it, in what nft printed at the dump.
+_OLD_TABLE = re.compile(rb"^table inet (CRIU-[0-9]{1,10}) \{", re.MULTILINE)
+_OLD_IMAGES = "nftables-*.img"
+_LARGEST_RULES = 16 << 20
+# A guest may have made some that are named so.
+_MOST_TABLES = 8
 # netfilter.c, iptables_network_lock_internal
 _CHAIN = "CRIU"
 _SYS_PIDFD_GETFD = 438
@@ -76,20 +87,49 @@ def release(host: Host, trees: Hierarchies, name: str, init: int) -> None:
     _end_repair(host, pid)
 
 
+def end_restored(host: Host, images: Path, name: str, init: int) -> None:
+  """Takes away the rules that an old CRIU has restored and forgotten.
+
+  @param images: what was restored
+  @param init: the guest's process 1
+  @raise Failed: they cannot be taken away
+
+  """
+  for table in _old_tables(images)[:_MOST_TABLES]:
+    _delete_table(host, name, _enter(host, init), table)
+
+
+def _old_tables(images: Path) -> list[str]:
+  found: list[str] = []
+  for path in images.glob(_OLD_IMAGES):
+    with path.open("rb") as rules:
+      text = rules.read(_LARGEST_RULES)
+    found += [table.decode() for table in _OLD_TABLE.findall(text)]
+  return found
+
+
+def _enter(host: Host, init: int) -> list[str]:
+  return ["nsenter", f"--net={host.proc}/{init}/ns/net"]
+
+
 def _delete_rules(host: Host, name: str, init: int) -> None:
-  enter = ["nsenter", f"--net={host.proc}/{init}/ns/net"]
+  enter = _enter(host, init)
   for table in _tables(host, enter):
-    result = host.run(
-      [*enter, "nft", "delete", "table", "inet", table], timeout_s=_TIMEOUT_S
-    )
-    if result.failed:
-      raise Failed(
-        f"Instance {name} is cut off from its network",
-        evidence=result.evidence(),
-        remedy="take away the table with nft inside the instance",
-      )
+    _delete_table(host, name, enter, table)
   for program in ("iptables", "ip6tables"):
     _delete_chain(host, name, [*enter, program, "-w"])
+
+
+def _delete_table(host: Host, name: str, enter: list[str], table: str) -> None:
+  result = host.run(
+    [*enter, "nft", "delete", "table", "inet", table], timeout_s=_TIMEOUT_S
+  )
+  if result.failed:
+    raise Failed(
+      f"Instance {name} is cut off from its network",
+      evidence=result.evidence(),
+      remedy="take away the table with nft inside the instance",
+    )
 
 
 def _tables(host: Host, enter: list[str]) -> list[str]:

@@ -73,6 +73,7 @@ from . import (
   group_tree,
   held,
   instance_files,
+  netlock,
   orphaned,
   pressure,
   reload,
@@ -189,6 +190,7 @@ def _bring_up(
     enforce.set_limits(trees, request.name, config, paths)
     for nic in _nics(noted):
       nic_links.configure(host, paths.nic_hook("up"), paths.nic_env(nic.index))
+    _unlock_network(host, trees, request.name)
     pressure.arm_again(host, trees, request.name)
     reload.tell_init(host, trees, request.name)
     clock.append(time.monotonic())
@@ -217,6 +219,12 @@ def _bring_up(
     hold=spent[3],
     release=spent[4],
   )
+
+
+def _unlock_network(host: Host, trees: Hierarchies, name: str) -> None:
+  init = cgroup.init_pid(host, trees, name)
+  if init is not None:
+    netlock.end_restored(host, host.layout.migration(name).images, name, init)
 
 
 def _put_files(

@@ -30,10 +30,11 @@
 
 import pathlib
 import threading
+from types import SimpleNamespace
 
 import pytest
 from ganeti.hypervisor.hv_lxc.host import Host
-from ganeti.hypervisor.hv_lxc.migration import daemons, listing
+from ganeti.hypervisor.hv_lxc.migration import daemons, listing, task
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
 from ganeti.hypervisor.hv_lxc.migration.states import (
@@ -101,6 +102,31 @@ def test_nothing_else_is_waited_for(node: Host, state: State) -> None:
 
 def test_no_migration_at_all(node: Host) -> None:
   listing.await_answers(node, LONG_S)
+
+
+@pytest.mark.parametrize("area", ["images", "files"])
+@pytest.mark.parametrize("state", [State.EXPECTING, State.READY, State.OWNER])
+def test_target_that_was_switched_off_answers_when_it_is_back(
+  node: Host, monkeypatch: pytest.MonkeyPatch, area: str, state: State
+) -> None:
+  """The guest stood still until somebody had looked at that node twice."""
+  done: list[str] = []
+  monkeypatch.setattr(
+    daemons, "start_worker", lambda *_, **__: done.append("settled")
+  )
+  monkeypatch.setattr(
+    daemons, "start_receiver", lambda *_: done.append("listens")
+  )
+  monkeypatch.setattr(
+    task, "load", lambda _: SimpleNamespace(address="", port=1)
+  )
+  found = Journal(
+    name=NAME, id="m1", role=Role.TARGET, state=state, boot_id="another"
+  )
+  journals.save(node, found)
+  (node.layout.migration(NAME).home / area).mkdir()
+  listing.attend(node, [], thorough=True)
+  assert done == ["settled", "listens"]
 
 
 @pytest.mark.parametrize("area", ["images", "files"])

@@ -73,6 +73,36 @@ def release(node: FakeLxc) -> None:
   netlock.release(node.host, hierarchies.find(node.host), NAME, INIT)
 
 
+def test_table_of_the_other_node_does_not_cut_the_guest_off(
+  node: FakeLxc, tmp_path: pathlib.Path
+) -> None:
+  """CRIU 3.17 restores it, and looks for one with another number."""
+  answer(node, "")
+  rules = "table inet mine {\n}\ntable inet CRIU-2477 {\n\tchain output {\n"
+  (tmp_path / "nftables-9.img").write_text(rules)
+  netlock.end_restored(node.host, tmp_path, NAME, INIT)
+  assert deleted(node) == ["CRIU-2477"]
+
+
+def test_table_that_criu_takes_away_itself_is_left_to_it(
+  node: FakeLxc, tmp_path: pathlib.Path
+) -> None:
+  answer(node, "")
+  rules = f"table inet {OURS} {{\n\t# table inet CRIU-7 {{\n}}\n"
+  (tmp_path / "nftables-9.img").write_text(rules)
+  netlock.end_restored(node.host, tmp_path, NAME, INIT)
+  assert not node.run.calls
+
+
+def test_restored_table_that_stays_is_an_error(
+  node: FakeLxc, tmp_path: pathlib.Path
+) -> None:
+  answer(node, "", delete=1)
+  (tmp_path / "nftables-9.img").write_text("table inet CRIU-7 {\n}\n")
+  with pytest.raises(Failed, match="cut off from its network"):
+    netlock.end_restored(node.host, tmp_path, NAME, INIT)
+
+
 def test_only_criu_s_own_table_is_taken_away(node: FakeLxc) -> None:
   answer(node, listed("filter", OURS, "CRIU-$(x)", "MY-CRIU-1"))
   release(node)

@@ -102,6 +102,19 @@ def test_all_is_set_before_the_guest_runs(node: FakeCriu) -> None:
   assert node.node.running()
 
 
+def test_table_of_an_old_criu_is_gone_before_the_guest_runs(
+  node: FakeCriu,
+) -> None:
+  (node.work.images / "nftables-1.img").write_text("table inet CRIU-9 {\n")
+  node.node.run.on("nsenter", 0)
+
+  def before_release() -> None:
+    called = [call for call in node.node.run.calls if "delete" in call]
+    assert [call[-1] for call in called] == ["CRIU-9"]
+
+  run(node, before_release)
+
+
 def test_record_is_of_this_node(node: FakeCriu) -> None:
   saved = node.work.files / "record.json"
   saved.write_text(saved.read_text().replace(BOOT_ID, "another-boot"))
