@@ -279,19 +279,6 @@ def test_no_program_is_started_for_a_report(
   assert node.run.calls == []
 
 
-def test_node_is_looked_after_though_it_is_no_instance_s_primary(
-  hv: LXCHypervisor, node: FakeLxc, monkeypatch: pytest.MonkeyPatch
-) -> None:
-  """Of such a node gnt-node list asks this, and gnt-instance list nothing."""
-  thorough: list[bool] = []
-  monkeypatch.setattr(
-    "ganeti.hypervisor.hv_lxc.migration.listing.attend",
-    lambda *_, **how: thorough.append(how["thorough"]),
-  )
-  hv.GetNodeInfo()
-  assert thorough == [True]
-
-
 def test_an_unknown_instance_is_none(hv: LXCHypervisor) -> None:
   assert hv.GetInstanceInfo("nobody.example.com") is None
   assert hv.GetAllInstancesInfo() == []

@@ -45,6 +45,7 @@ from ganeti.hypervisor.hv_lxc.migration.states import (
 )
 from ganeti.hypervisor.hv_lxc.migration.table import TABLE
 from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
+from unit.hypervisor.hv_lxc.test_driver import make_driver
 
 LONG_S = 30.0
 
@@ -144,3 +145,15 @@ def test_what_had_come_when_the_target_crashed_does_not_stay(
   listing.attend(node, [], thorough=False)
   assert settled == [NAME]
   assert Act.DISCARD_IMAGES in TABLE[State.EXPECTING, Event.SETTLE].after
+
+
+def test_node_is_looked_after_though_it_is_no_instance_s_primary(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """Of such a node gnt-node list asks this, and gnt-instance list nothing."""
+  thorough: list[bool] = []
+  monkeypatch.setattr(
+    listing, "attend", lambda *_, **how: thorough.append(how["thorough"])
+  )
+  make_driver(FakeLxc(tmp_path), monkeypatch).GetNodeInfo()
+  assert thorough == [True]
