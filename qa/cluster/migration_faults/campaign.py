@@ -156,6 +156,7 @@ class Campaign:
     """One migration with this fault."""
     nodes = guest.where(self.cluster)
     verdict = Verdict(str(fault), guest=str(self._kind), nodes=nodes)
+    guest.make_alike(self.instance, self._kind)
     begun = time.monotonic()
     source = self._owner
     target = self.cluster.other(source)

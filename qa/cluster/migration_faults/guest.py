@@ -106,8 +106,7 @@ def make(cluster: Cluster, kind: Kind) -> Instance:
     instance = Instance(cluster, name)
     # A campaign that was ended may have left it in the middle of a move.
     cluster.master.try_run("gnt-instance", "startup", name)
-  if kind.template == "drbd":
-    mirror.wait_until_alike(instance)
+  make_alike(instance, kind)
   if is_busybox:
     instance.inside(_BY_INITTAB)
   else:
@@ -115,6 +114,13 @@ def make(cluster: Cluster, kind: Kind) -> Instance:
     echoing.write_program(instance)
     instance.inside(_BY_SYSTEMD)
   return instance
+
+
+def make_alike(instance: Instance, kind: Kind) -> None:
+  """Both halves of a mirrored disk; the fault before may have parted them."""
+  if kind.template == "drbd":
+    instance.gnt("activate-disks")
+    mirror.wait_until_alike(instance)
 
 
 def disk_of(instance: Instance) -> str:

@@ -134,7 +134,7 @@ def _network_lock(node: Node) -> Problem | None:
   """CRIU closes the guest's network while it saves connections."""
   if not _usable(node) or node.has_program("iptables"):
     return None
-  if Criu(node).has("network_lock_nftables"):
+  if node.has_program("nft") and Criu(node).has("network_lock_nftables"):
     return None
   return Problem(
     "CRIU cannot close a guest's network while its connections are saved:"

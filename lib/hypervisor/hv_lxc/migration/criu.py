@@ -221,15 +221,22 @@ def has_feature(host: Host, feature: str) -> bool:
   return not host.run(["criu", "check", "--feature", feature]).failed
 
 
+def _is_there(host: Host, program: str) -> bool:
+  return not host.run(["sh", "-c", f"command -v {program}"]).failed
+
+
 def network_lock(host: Host) -> str:
   """How CRIU can keep a guest's connections quiet on this node.
+
+  By itself it would need no nft for nftables, but what it leaves behind can
+  be taken away by nothing else (netlock.py).
 
   @raise Refused: in no way
 
   """
-  if has_feature(host, "network_lock_nftables"):
+  if _is_there(host, "nft") and has_feature(host, "network_lock_nftables"):
     return "nftables"
-  if not host.run(["sh", "-c", "command -v iptables-restore"]).failed:
+  if _is_there(host, "iptables-restore"):
     return "iptables"
   raise Refused(
     "A guest cannot be checkpointed on this node",

@@ -70,6 +70,7 @@ COMMANDS = (
   "kpartx",
   "sfdisk",
   "resize2fs",
+  "nft",
   "xfs_growfs",
   "btrfs",
   "apparmor_parser",

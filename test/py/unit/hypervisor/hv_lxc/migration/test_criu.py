@@ -145,11 +145,22 @@ def test_network_lock(
   assert criu.network_lock(node(tmp_path, nft, iptables)) == expected
 
 
+def test_what_criu_leaves_behind_must_be_removable(
+  tmp_path: pathlib.Path,
+) -> None:
+  """Without nft a killed CRIU, or an old one, cut a guest off for good."""
+  without = ("sh", "-c", "command -v nft")
+  run = FakeRun({("criu", "check"): 0, "sh": 0, without: 1})
+  host = Host(layout=FakeLxc(tmp_path).layout, run=run)
+  assert criu.network_lock(host) == "iptables"
+
+
 def test_no_network_lock_is_refused(tmp_path: pathlib.Path) -> None:
   with pytest.raises(Refused, match="install nftables"):
     criu.network_lock(node(tmp_path, 1, 1))
 
 
 def node(top: pathlib.Path, nft: int, iptables: int) -> Host:
-  run = FakeRun({("criu", "check"): nft, "sh": iptables})
+  found = ("sh", "-c", "command -v iptables-restore")
+  run = FakeRun({("criu", "check"): nft, "sh": 0, found: iptables})
   return Host(layout=FakeLxc(top).layout, run=run)
