@@ -31,15 +31,18 @@
 from cluster.cluster import Instance, wait_for
 
 
+def are_alike(instance: Instance) -> bool:
+  """Whether both halves of all mirrored disks on its node are the same."""
+  lines = [
+    line
+    for line in instance.node.run("cat", "/proc/drbd").splitlines()
+    if "cs:" in line and "Unconfigured" not in line
+  ]
+  return bool(lines) and all("UpToDate/UpToDate" in line for line in lines)
+
+
 def wait_until_alike(instance: Instance) -> None:
-  """Both halves of all mirrored disks on the instance's node are the same."""
-
-  def alike() -> bool:
-    lines = [
-      line
-      for line in instance.node.run("cat", "/proc/drbd").splitlines()
-      if "cs:" in line and "Unconfigured" not in line
-    ]
-    return bool(lines) and all("UpToDate/UpToDate" in line for line in lines)
-
-  wait_for(alike, "DRBD to have both halves", timeout_s=60)
+  """Waits for that."""
+  wait_for(
+    lambda: are_alike(instance), "DRBD to have both halves", timeout_s=60
+  )

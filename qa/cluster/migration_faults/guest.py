@@ -117,10 +117,19 @@ def make(cluster: Cluster, kind: Kind) -> Instance:
 
 
 def make_alike(instance: Instance, kind: Kind) -> None:
-  """Both halves of a mirrored disk; the fault before may have parted them."""
-  if kind.template == "drbd":
-    instance.gnt("activate-disks")
-    mirror.wait_until_alike(instance)
+  """Both halves of a mirrored disk; the fault before may have parted them.
+
+  A node that Ganeti could not reach when it gave the migration up goes on
+  with allow-two-primaries, and DRBD does not connect such a half to one
+  without it.
+
+  """
+  if kind.template != "drbd":
+    return
+  if not mirror.are_alike(instance):
+    instance.gnt("migrate", "--cleanup", "-f")
+  instance.gnt("activate-disks")
+  mirror.wait_until_alike(instance)
 
 
 def disk_of(instance: Instance) -> str:
