@@ -30,7 +30,6 @@
 """What may not be there when a migration is over, however it ended."""
 
 import time
-from collections.abc import Mapping
 
 from cluster import groups
 from cluster.cluster import Cluster, Instance, Node
@@ -43,11 +42,10 @@ _FILES = ("images", "files", "ask", "answer")
 _PASSING = (Who.WORKER, Who.CRIU, Who.SCRIPT)
 
 
-def own_interfaces(cluster: Cluster) -> dict[str, set[str]]:
-  """Node's name -> interfaces that are no guest's; only one guest may run."""
+def own_interfaces(cluster: Cluster) -> set[str]:
+  """Those of every node, so no guest's; only one guest may run."""
   found = [set(eyes.look(node).interfaces()) for node in cluster.nodes]
-  common = set[str].intersection(*found)
-  return {node.name: common for node in cluster.nodes}
+  return set[str].intersection(*found)
 
 
 def _images(node: Node, instance: Instance) -> list[str]:
@@ -87,9 +85,7 @@ class Leftovers:
 
   """
 
-  def __init__(
-    self, instance: Instance, disk: str, own: Mapping[str, set[str]]
-  ):
+  def __init__(self, instance: Instance, disk: str, own: set[str]):
     """Nothing is looked at yet.
 
     @param own: see L{own_interfaces}
@@ -116,7 +112,7 @@ class Leftovers:
     found = []
     for node in instance.cluster.nodes:
       here = [*_processes(node, instance.name), *_images(node, instance)]
-      more = set(eyes.look(node).interfaces()) - self._own[node.name]
+      more = set(eyes.look(node).interfaces()) - self._own
       if len(more) != (node == owner):
         here.append(f"interfaces {sorted(more)}")
       if node != owner:

@@ -142,16 +142,18 @@ def _attend(host: Host, listed: Listed, *, lives: bool, thorough: bool) -> None:
   has_images = intake.holds(host.layout.migration(listed.name).home)
   agreed = found.agreed or found.finalized
   state = _state(host, found)
-  if protocol.needs_settling(
+  is_unsettled = protocol.needs_settling(
     state, has_images=has_images, lives=lives, is_agreed=agreed
-  ):
-    if found.role is not Role.TARGET or has_images:
-      daemons.start_worker(host, listed.name, settle=True)
-    elif thorough or found.state in (State.EXPECTING, State.READY, State.OWNER):
-      _listen(host, listed.name)
+  )
+  has_work = is_unsettled and (found.role is not Role.TARGET or has_images)
+  if has_work:
+    daemons.start_worker(host, listed.name, settle=True)
   # The source can wait for what this node has nothing more to do about, or
   # nothing but to remove what had come.
-  if thorough and protocol.needs_answerer(state, lives=lives, is_agreed=agreed):
+  is_under_way = found.state in (State.EXPECTING, State.READY, State.OWNER)
+  if (is_unsettled and not has_work and is_under_way) or (
+    thorough and protocol.needs_answerer(state, lives=lives, is_agreed=agreed)
+  ):
     _listen(host, listed.name)
 
 
