@@ -35,7 +35,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import guests, image, lab, status
+from . import guests, host, image, lab, status
 from .errors import LabError
 from .progress import Progress
 
@@ -168,6 +168,8 @@ def _run(options: argparse.Namespace) -> None:
     case "install":
       lab.reinstall(name, Progress())
     case "guests":
+      host.require_root()
+      host.prepare(Progress())
       guests.build(tuple(options.guest), Progress())
     case "down":
       lab.down(name, Progress(), purge=options.purge)
