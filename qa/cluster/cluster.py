@@ -204,9 +204,9 @@ class Cluster:
     finally:
       self.gnt("cluster", "modify", *back)
 
-  def watch(self) -> None:
-    """Runs ganeti-watcher once, as cron does."""
-    self.master.run("ganeti-watcher", "--ignore-pause")
+  def watch(self, node: Node | None = None) -> None:
+    """Runs ganeti-watcher once, as cron does; on the master unless told."""
+    (node or self.master).run("ganeti-watcher", "--ignore-pause")
 
 
 def together(*calls: Callable[[], Any]) -> list[Any]:

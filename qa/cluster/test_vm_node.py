@@ -28,8 +28,13 @@
 
 """The node's own life: services restarted, power cut."""
 
+import random
+
 import pytest
 from cluster.cluster import LXCPATH, Cluster, Instance, wait_for
+from cluster.migration_faults.acts import crashing
+from cluster.migration_faults.campaign import Verdict, migrate
+from cluster.migration_faults.injecting import Fault, Moment, Side, Where
 from cluster.power import cut_power, turn_on
 
 pytestmark = pytest.mark.vm  # systemd as the node's init; a node that boots
@@ -69,6 +74,28 @@ def test_six_guests_come_back_after_a_power_cut(cluster: Cluster) -> None:
   wait_for(lambda: _all_run(cluster, instances), "all six", timeout_s=60)
   for instance in instances:
     assert instance.inside("cat /root/mark").strip() == "kept"
+
+
+@pytest.mark.criu
+@pytest.mark.lab("cuts the power of a virtual machine")
+def test_a_guest_goes_on_when_the_node_it_was_moved_to_is_back(
+  cluster: Cluster,
+) -> None:
+  """Nobody but cron does anything: the target had it and must give it back."""
+  source, target = cluster.nodes[:2]
+  both = ("-n", f"{source.host_name}:{target.host_name}")
+  instance = cluster.add(template="drbd", more=both, hv=("num_ttys=0",))
+  instance.inside("echo remembered >/dev/shm/mark")
+  off = Fault("power cut", Moment(Where.TARGET, "owner"), crashing(Side.TARGET))
+  verdict = Verdict(str(off))
+  migrate(off, instance, source, random.Random(), verdict)
+  assert verdict.hit
+  assert instance.init_pid() == 0, verdict.states
+  cluster.watch(target)
+  wait_for(instance.init_pid, "the guest", timeout_s=60)
+  assert instance.inside("cat /dev/shm/mark").strip() == "remembered"
+  instance.gnt("migrate", "--cleanup", "-f")
+  assert (instance.node, instance.status) == (source, "running")
 
 
 def _all_run(cluster: Cluster, instances: list[Instance]) -> bool:

@@ -108,6 +108,54 @@ class Verdict:
   nodes: str = "namespaces"
 
 
+def migrate(
+  fault: Fault,
+  instance: Instance,
+  source: Node,
+  rng: random.Random,
+  verdict: Verdict,
+) -> None:
+  """Migrates with that fault; notes what it hit and how the command ended.
+
+  What the fault changed has been taken back when this returns.
+
+  @raise subprocess.TimeoutExpired: the command does not end
+
+  """
+  cluster = instance.cluster
+  target = cluster.other(source)
+  running: subprocess.Popen[str] | None = None
+  context = Context(
+    cluster,
+    instance,
+    source,
+    target,
+    rng,
+    is_over=lambda: running is not None and running.poll() is not None,
+  )
+  with context.undo:
+    if fault.arm:
+      fault.arm(context)
+    watch = Watch(context, fault.moment)
+    argv = ["gnt-instance", "migrate", "-f", instance.name]
+    running = subprocess.Popen(
+      cluster.master.seen.argv(argv),
+      stdin=subprocess.DEVNULL,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      env=command.environment(),
+      text=True,
+    )
+    with _priority():
+      if watch.wait(lambda: _prepare(fault, context)):
+        verdict.hit = fault.strike(context)
+        states = context.state(source), context.state(target)
+        verdict.states = "/".join(states)
+    limit_s = _COMMAND_S * eyes.slowness(cluster.master)
+    out = running.communicate(timeout=limit_s)[0]
+    verdict.job = f"{running.returncode}: {_gist(out)}"
+
+
 class Campaign:
   """A guest, its witness and its oracle."""
 
@@ -159,12 +207,11 @@ class Campaign:
     guest.make_alike(self.instance, self._kind)
     begun = time.monotonic()
     source = self._owner
-    target = self.cluster.other(source)
     self.client.longest = 0.0
     mark, before = self.oracle.mark(), self.client.account()
     boots = self.oracle.now.boots.get(source.name, [])
     try:
-      self._migrate(fault, source, target, verdict)
+      migrate(fault, self.instance, source, self._rng, verdict)
     except subprocess.TimeoutExpired:
       verdict.seconds = time.monotonic() - begun
       verdict.outcome = NEITHER
@@ -183,39 +230,6 @@ class Campaign:
       left = self._left.find(owner)
       verdict.defects += [f"left: {item}" for item in left]
     return verdict
-
-  def _migrate(
-    self, fault: Fault, source: Node, target: Node, verdict: Verdict
-  ) -> None:
-    argv = ["gnt-instance", "migrate", "-f", self.instance.name]
-    running: subprocess.Popen[str] | None = None
-    context = Context(
-      self.cluster,
-      self.instance,
-      source,
-      target,
-      self._rng,
-      is_over=lambda: running is not None and running.poll() is not None,
-    )
-    with context.undo:
-      if fault.arm:
-        fault.arm(context)
-      watch = Watch(context, fault.moment)
-      running = subprocess.Popen(
-        self.cluster.master.seen.argv(argv),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=command.environment(),
-        text=True,
-      )
-      with _priority():
-        if watch.wait(lambda: _prepare(fault, context)):
-          verdict.hit = fault.strike(context)
-          states = context.state(source), context.state(target)
-          verdict.states = "/".join(states)
-      out = running.communicate(timeout=_COMMAND_S * self._slowness)[0]
-      verdict.job = f"{running.returncode}: {_gist(out)}"
 
   def _recover(self, verdict: Verdict) -> Node | None:
     """The commands of an ordinary administrator, until one helps."""

@@ -188,15 +188,17 @@ def test_install_adds_udev_rules(
   assert list((work / "rules.d").iterdir()) == []
 
 
-def test_install_adds_a_hook_for_grown_disks(
+def test_install_adds_hooks_for_grown_disks_and_for_the_watcher(
   make: Make, share: pathlib.Path, work: pathlib.Path
 ) -> None:
   make("install")
-  (hook,) = (work / "hooks").rglob("*-post.d/*")
-  assert hook.relative_to(work / "hooks").parts[0] == "disk-grow-post.d"
-  assert hook.stat().st_mode & 0o777 == 0o755
-  assert f'"{share}"' in hook.read_text()
-  assert run([str(hook)], work).returncode == 0
+  hooks = [p for p in (work / "hooks").rglob("*") if p.is_file()]
+  where = {str(hook.parent.relative_to(work / "hooks")) for hook in hooks}
+  assert where == {"disk-grow-post.d", "watcher"}
+  for hook in hooks:
+    assert hook.stat().st_mode & 0o777 == 0o755
+    assert f'"{share}"' in hook.read_text()
+    assert run([str(hook)], work).returncode == 0
   make("uninstall")
   assert [p for p in (work / "hooks").rglob("*") if p.is_file()] == []
 

@@ -36,7 +36,8 @@ from unit.static import project
 LISTS = {
   "hv_lxc_files": ["lib/hypervisor/hv_lxc"],
   "devel_files": ["devel"],
-  "dist_growhook_SCRIPTS": ["tools/hooks"],
+  "dist_growhook_SCRIPTS": ["tools/hooks/disk-grow-post.d"],
+  "dist_watcherhook_SCRIPTS": ["tools/hooks/watcher"],
   "doc_files": ["doc"],
   "packaging_files": ["debian", "contrib"],
   "qa_files": ["qa"],

@@ -27,7 +27,7 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""The hook that lets a running guest use what its disk has grown by."""
+"""The hooks that Ganeti runs after a disk has grown, and as it watches."""
 
 import importlib.machinery
 import importlib.util
@@ -38,9 +38,11 @@ from typing import Any
 import pytest
 from ganeti import errors
 from ganeti.hypervisor import hv_base
+from ganeti.hypervisor.hv_lxc import report
 from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
+from ganeti.hypervisor.hv_lxc.migration import listing
 
-_HOOK = pathlib.Path(__file__).resolve().parents[5] / "tools/hooks/ganeti-lxc"
+_HOOKS = pathlib.Path(__file__).resolve().parents[5] / "tools/hooks"
 _ENVIRONMENT = {
   "GANETI_INSTANCE_HYPERVISOR": "lxc",
   "GANETI_INSTANCE_NAME": "web1.example.com",
@@ -50,17 +52,23 @@ _ENVIRONMENT = {
 }
 
 
-@pytest.fixture
-def hook(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-  """The script, in the environment that Ganeti gives it."""
-  for name, value in _ENVIRONMENT.items():
-    monkeypatch.setenv(name, value)
-  loader = importlib.machinery.SourceFileLoader("grow_hook", str(_HOOK))
-  spec = importlib.util.spec_from_loader("grow_hook", loader)
+def _load(directory: str) -> types.ModuleType:
+  """The script that Ganeti runs from that directory."""
+  path = _HOOKS / directory / "ganeti-lxc"
+  loader = importlib.machinery.SourceFileLoader("hook", str(path))
+  spec = importlib.util.spec_from_loader("hook", loader)
   assert spec is not None
   module = importlib.util.module_from_spec(spec)
   loader.exec_module(module)
   return module
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+  """The one for grown disks, in the environment that Ganeti gives it."""
+  for name, value in _ENVIRONMENT.items():
+    monkeypatch.setenv(name, value)
+  return _load("disk-grow-post.d")
 
 
 @pytest.fixture
@@ -136,3 +144,28 @@ def test_what_went_wrong_is_told(
   monkeypatch.setattr(LXCHypervisor, "ResizeDisk", fail)
   assert hook.main() == 1
   assert capsys.readouterr().err == "resize2fs said no\n"
+
+
+def test_the_watcher_has_the_node_go_on_with_migrations(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  """Ganeti's own questions do not reach the driver on every node."""
+  asked: list[bool] = []
+  monkeypatch.setattr(
+    listing, "attend", lambda *_, thorough: asked.append(thorough)
+  )
+  monkeypatch.setattr(report, "node_info", lambda _: {})
+  monkeypatch.setattr(report, "running_names", lambda _: [])
+  assert _load("watcher").main() == 0
+  assert asked == [True]
+
+
+def test_the_watcher_is_told_what_went_wrong(
+  monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+  def fail(*_: Any) -> None:
+    raise errors.HypervisorError("no cgroups")
+
+  monkeypatch.setattr(LXCHypervisor, "GetNodeInfo", fail)
+  assert _load("watcher").main() == 1
+  assert capsys.readouterr().err == "no cgroups\n"
