@@ -37,8 +37,8 @@ GANETI_VERSIONS=(3.0 3.1)
 
 # What Ganeti's modules and ours import, and what building needs.
 PACKAGES=(
-  autoconf automake ca-certificates debhelper debian-archive-keyring dpkg-dev
-  lintian make rpm
+  autoconf automake build-essential ca-certificates debhelper
+  debian-archive-keyring dpkg-dev lintian make rpm
   python3 python3-bitarray python3-openssl python3-paramiko python3-psutil
   python3-pycurl python3-pyparsing python3-simplejson python3-venv
 )

@@ -64,6 +64,8 @@ _PROGRAMS = {
   "openssl": "openssl",
 }
 _FILES = {
+  # dpkg-buildpackage insists on it.
+  "/usr/share/build-essential/list": "build-essential",
   "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"
 }
 DEFAULT_MIRROR = "http://deb.debian.org/debian"

@@ -143,20 +143,28 @@ def _build(release: str, root: pathlib.Path, progress: Progress) -> None:
   mirrors = host.mirrors()
   progress.say(f"  packages from {mirrors.main}")
   with progress.step("  debootstrap"):
-    _debootstrap(release, root, mirrors, progress.note)
+    debootstrap(release, root, mirrors, progress.note, variant="minbase")
   with progress.step("  Ganeti, LXC and tools"):
     install_packages(release, root, _PACKAGES, mirrors, progress.note)
 
 
-def _debootstrap(
+def debootstrap(
   release: str,
   root: pathlib.Path,
   mirrors: host.Mirrors,
   note: Callable[[str], None],
+  *,
+  variant: str,
 ) -> None:
+  """Make a new root file system.
+
+  @param variant: "minbase", or "-" for what Debian's installer begins with
+  @raise LabCommandError: when debootstrap fails
+
+  """
   argv = [
     "debootstrap",
-    "--variant=minbase",
+    f"--variant={variant}",
     "--include=ca-certificates",
     "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
     release,

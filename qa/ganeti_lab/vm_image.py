@@ -263,9 +263,9 @@ def _build(
   # The packages' scripts may have written them again.
   _write_files(root)
   for name in ("vmlinuz", "initrd.img"):
-    shutil.copy(_newest(root / "boot", name), building / name)
+    shutil.copy(newest(root / "boot", name), building / name)
   with progress.step("  file system"):
-    _make_disk(root, building / "root.img")
+    make_disk(root, building / "root.img")
   image.remove_tree(root)
   stock = VmImage(building)
   vm_host.choose_accelerator(stock.kernel, stock.initrd, progress)
@@ -329,7 +329,12 @@ def _settle(root: pathlib.Path) -> None:
     (root / name / ".updated").touch()
 
 
-def _newest(boot: pathlib.Path, name: str) -> pathlib.Path:
+def newest(boot: pathlib.Path, name: str) -> pathlib.Path:
+  """The kernel, or its initial RAM disk, that a package has left.
+
+  @raise LabError: there is none
+
+  """
   found = sorted(boot.glob(f"{name}-*"))
   if not found:
     raise LabError(
@@ -339,7 +344,7 @@ def _newest(boot: pathlib.Path, name: str) -> pathlib.Path:
   return found[-1]
 
 
-def _make_disk(root: pathlib.Path, disk: pathlib.Path) -> None:
+def make_disk(root: pathlib.Path, disk: pathlib.Path) -> None:
   """An ext4 made from a directory: no mount, no loop device."""
   command.run(
     "file system",

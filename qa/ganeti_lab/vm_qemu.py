@@ -43,6 +43,9 @@ import pathlib
 import socket
 from typing import Any
 
+# QEMU's own address translation: the guest is 10.0.2.15, its router 10.0.2.2
+# and its name server 10.0.2.3.
+USER_NETWORK = "user"
 PROGRAM = "/usr/bin/qemu-system-x86_64"
 _MONITOR_SECONDS = 10.0
 # Emulated instructions are dear: a model without the many features of "max",
@@ -92,7 +95,8 @@ class Machine:
   @ivar accelerator: "tcg" or "kvm"
   @ivar monitor: socket of the QEMU machine protocol
   @ivar console: takes what the kernel and systemd print
-  @ivar tap: the network's end of its card; no card when empty
+  @ivar tap: the network's end of its card; no card when empty, and when it
+    is USER_NETWORK one that reaches what the programs of this machine do
   @ivar arguments: of the kernel, besides those that every machine has
 
   """
@@ -157,9 +161,12 @@ def argv(machine: Machine) -> list[str]:
 
 
 def _card(tap: str, mac: str) -> list[str]:
+  end = f"tap,id=net0,ifname={tap},script=no,downscript=no"
+  if tap == USER_NETWORK:
+    end = "user,id=net0,ipv6=off"
   return [
     "-netdev",
-    f"tap,id=net0,ifname={tap},script=no,downscript=no",
+    end,
     "-device",
     f"virtio-net-pci,netdev=net0,mac={mac},romfile=",
   ]

@@ -91,6 +91,10 @@ class TestCommandLine:
     words = vm_qemu.argv(MACHINE)
     assert words[words.index("-append") + 1].endswith("systemd.hostname=node1")
 
+  def test_network_of_this_machine(self) -> None:
+    words = vm_qemu.argv(dataclasses.replace(MACHINE, tap=vm_qemu.USER_NETWORK))
+    assert words[words.index("-netdev") + 1].startswith("user,")
+
   @pytest.mark.parametrize(("tap", "cards"), [("tap-node1", 1), ("", 0)])
   def test_card(self, tap: str, cards: int) -> None:
     words = vm_qemu.argv(dataclasses.replace(MACHINE, tap=tap))
@@ -362,7 +366,7 @@ class TestImage:
 
   def test_no_kernel_is_told(self, tmp_path: pathlib.Path) -> None:
     with pytest.raises(LabError, match="left no vmlinuz"):
-      vm_image._newest(tmp_path, "vmlinuz")
+      vm_image.newest(tmp_path, "vmlinuz")
 
 
 class TestHost:
