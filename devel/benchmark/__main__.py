@@ -56,6 +56,7 @@ from . import (
   instance,
   lifecycle,
   listing,
+  mapping,
   peers,
   transfer,
 )
@@ -138,6 +139,7 @@ class _Run:
       "ballooning": self._ballooning,
       "checkpoint": self._checkpoint,
       "imports": self._simple(imports.measure),
+      "mapping": self._simple(mapping.measure),
       "transfer": self._simple(transfer.measure),
       "adding": self._adding,
     }

@@ -51,6 +51,9 @@ _log = logging.getLogger(__name__)
 _IN_BETWEEN = (*HANDED, State.OWNER, State.RETRYING)
 # A node that is up answers within seconds once its receiver has been started.
 _ANSWER_S = 10.0
+# A guest with much memory is restored for longer; both together are less than
+# the minute that Ganeti gives a node (RPC_TMO_URGENT, instance_list).
+_RESTORE_S = 35.0
 
 
 def shown(host: Host, running: Iterable[str]) -> list[str]:
@@ -162,7 +165,9 @@ def _listen(host: Host, name: str) -> None:
   daemons.start_receiver(host, part.address, part.port)
 
 
-def await_answers(host: Host, timeout_s: float = _ANSWER_S) -> None:
+def await_answers(
+  host: Host, answer_s: float = _ANSWER_S, restore_s: float = _RESTORE_S
+) -> None:
   """Waits a moment for other nodes to say where instances are.
 
   An instance whose source is still asking, or whose target is still restoring
@@ -170,13 +175,21 @@ def await_answers(host: Host, timeout_s: float = _ANSWER_S) -> None:
   which has all nodes list at once, cannot do anything with that.  The very
   same listing has the other node answer, and this one go on.
 
+  @param answer_s: so long it is waited anyway
+  @param restore_s: and then so long while a process works for one of them
+
   """
+  if wait_until(lambda: not _in_between(host), answer_s):
+    return
+  wait_until(
+    lambda: all(journal.worker(host, n) is None for n in _in_between(host)),
+    restore_s,
+  )
 
-  def known() -> bool:
-    found = (listed.journal for listed in journal.load_all(host))
-    return not any(j and _state(host, j) in _IN_BETWEEN for j in found)
 
-  wait_until(known, timeout_s)
+def _in_between(host: Host) -> list[str]:
+  found = (listed.journal for listed in journal.load_all(host))
+  return [j.name for j in found if j and _state(host, j) in _IN_BETWEEN]
 
 
 def _is_past(host: Host, found: Journal) -> bool:

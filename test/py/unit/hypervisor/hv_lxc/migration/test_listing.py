@@ -28,6 +28,7 @@
 
 """On which node Ganeti sees an instance that is between two."""
 
+import os
 import pathlib
 import threading
 from types import SimpleNamespace
@@ -89,8 +90,26 @@ def test_cleanup_finds_it_on_a_node_that_has_just_come_back(
 
 def test_a_node_that_does_not_answer_is_not_waited_for_long(node: Host) -> None:
   note(node, State.HANDING)
-  listing.await_answers(node, 0.01)
+  listing.await_answers(node, 0.01, LONG_S)
   assert listing.shown(node, []) == [NAME]
+
+
+@pytest.mark.parametrize("state", [*HANDED, State.OWNER, State.RETRYING])
+def test_cleanup_waits_for_a_guest_that_is_restored_for_long(
+  node: Host, state: State
+) -> None:
+  """It found the disk in use on the node that it took for the other one."""
+  note(node, state)
+  lock = journals.hold_worker_lock(node, NAME)
+  assert lock is not None
+  restored = threading.Timer(0.2, note, (node, State.RESUMED))
+  restored.start()
+  listing.await_answers(node, 0.01, LONG_S)
+  assert journals.load(node, NAME).state is State.RESUMED
+  restored.join()
+  note(node, state)
+  listing.await_answers(node, 0.01, 0.02)
+  os.close(lock)
 
 
 @pytest.mark.parametrize(
