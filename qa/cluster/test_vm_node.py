@@ -91,7 +91,8 @@ def test_a_guest_goes_on_when_the_node_it_was_moved_to_is_back(
   migrate(off, instance, source, random.Random(), verdict)
   assert verdict.hit
   assert instance.init_pid() == 0, verdict.states
-  cluster.watch(target)
+  for node in cluster.nodes:
+    cluster.watch(node)
   wait_for(instance.init_pid, "the guest", timeout_s=60)
   assert instance.inside("cat /dev/shm/mark").strip() == "remembered"
   instance.gnt("migrate", "--cleanup", "-f")

@@ -104,6 +104,7 @@ def boot(spec: BootSpec) -> NoReturn:
   )
   kernel.mount("proc", f"{root}/proc", "proc", _QUIET)
   kernel.mount("sysfs", f"{root}/sys", "sysfs", _QUIET)
+  _hide_apparmor(spec.node_dir)
   _mount_cgroups(root, spec.hierarchies)
   _mount_dev(root)
   kernel.mount(
@@ -122,6 +123,20 @@ def boot(spec: BootSpec) -> NoReturn:
   # As systemd leaves it on a real node.
   kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SHARED)
   os.execve("/usr/bin/tini", ["tini", "--", "sleep", "infinity"], environment())
+
+
+def _hide_apparmor(node_dir: pathlib.Path) -> None:
+  """The node is not to load profiles into the machine's kernel.
+
+  It has no securityfs, and LXC then refuses to start anything ("incomplete
+  AppArmor support") where the kernel says that AppArmor is on.
+
+  """
+  switch = node_dir / "root/sys/module/apparmor/parameters/enabled"
+  if switch.exists():
+    off = node_dir / "apparmor-enabled"
+    off.write_text("N\n")
+    kernel.mount(str(off), str(switch), flags=kernel.MS_BIND)
 
 
 def _mount_cgroups(root: str, hierarchies: Sequence[Hierarchy]) -> None:

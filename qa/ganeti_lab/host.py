@@ -66,7 +66,7 @@ _PROGRAMS = {
 _FILES = {
   # dpkg-buildpackage insists on it.
   "/usr/share/build-essential/list": "build-essential",
-  "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"
+  "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 _APT_ENV = {"DEBIAN_FRONTEND": "noninteractive"}
