@@ -30,8 +30,9 @@
 """What a node needs to know to play its part in a migration.
 
 Written before the journal says that there is a part, and read by whoever
-goes on after a crash.  It need not survive a power cut: then the images are
-worthless, and the instance is started as Ganeti describes it.
+goes on after a crash.  After a power cut the images are worthless, but a
+target has to listen where it did: the other node asks whether it may have
+the guest back.
 
 """
 
@@ -41,7 +42,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Failed
-from ..host import read_optional, write_file
+from ..host import read_optional, write_durably
 from ..layout import MigrationPaths
 from ..model import DiskSpec
 
@@ -75,7 +76,7 @@ class Task:
 
 def save(paths: MigrationPaths, task: Task) -> None:
   """Writes it; the directory must exist."""
-  write_file(paths.task, json.dumps(asdict(task), default=str) + "\n")
+  write_durably(paths.task, json.dumps(asdict(task), default=str) + "\n")
 
 
 def load(paths: MigrationPaths) -> Task:

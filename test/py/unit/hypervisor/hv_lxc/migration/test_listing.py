@@ -124,6 +124,25 @@ def test_no_migration_at_all(node: Host) -> None:
   listing.await_answers(node, LONG_S)
 
 
+def test_after_a_power_cut_a_target_knows_where_to_listen(
+  node: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """task.json was empty, so it never answered and the guest stood still."""
+  synced: list[str] = []
+  monkeypatch.setattr(
+    os,
+    "fsync",
+    lambda fd: synced.append(
+      str(pathlib.Path(f"/proc/self/fd/{fd}").readlink())
+    ),
+  )
+  paths = node.layout.migration(NAME)
+  paths.home.mkdir(parents=True)
+  task.save(paths, task.Task(uuid="u", disks=(), address="::1", port=8102))
+  assert pathlib.Path(synced[0]).name.startswith(".task.json")
+  assert synced[1:] == [str(paths.home)]
+
+
 @pytest.mark.parametrize("area", ["images", "files"])
 @pytest.mark.parametrize("state", [State.EXPECTING, State.READY, State.OWNER])
 def test_target_that_was_switched_off_answers_when_it_is_back(
