@@ -32,6 +32,7 @@ import random
 
 import pytest
 from cluster.cluster import LXCPATH, Cluster, Instance, wait_for
+from cluster.migration_faults import eyes
 from cluster.migration_faults.acts import crashing
 from cluster.migration_faults.campaign import Verdict, migrate
 from cluster.migration_faults.injecting import Fault, Moment, Side, Where
@@ -89,6 +90,8 @@ def test_a_guest_goes_on_when_the_node_it_was_moved_to_is_back(
   off = Fault("power cut", Moment(Where.TARGET, "owner"), crashing(Side.TARGET))
   verdict = Verdict(str(off))
   migrate(off, instance, source, random.Random(), verdict)
+  for node in cluster.nodes:
+    eyes.close(node)
   assert verdict.hit
   assert instance.init_pid() == 0, verdict.states
   for node in cluster.nodes:

@@ -116,14 +116,22 @@ class _Asking:
     except (OSError, LabError):
       answer = ""
     if not answer:
-      self._end()
+      self.end()
     return answer
 
-  def _end(self) -> None:
+  def end(self) -> None:
+    """Ends the program; a next question begins it anew."""
     process, self._process = self._process, None
     if process is not None:
       process.kill()
       process.wait()
+
+
+def close(node: Node) -> None:
+  """Leaves nothing in the node that looks."""
+  looking = look(node)
+  if isinstance(looking, _Asking):
+    looking.end()
 
 
 @functools.cache
