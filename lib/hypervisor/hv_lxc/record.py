@@ -33,7 +33,7 @@ It is written before each act, so that whatever a killed process left can
 be found and released by the next ordinary command.  It need not survive a
 power cut: loop devices, mounts and cgroups do not either.  A record of
 another boot therefore describes nothing that still exists, but for ports of
-Open vSwitch, which keeps them in a file.
+Open vSwitch, which keeps them in a file; one that has such is on the disk.
 
 """
 
@@ -44,8 +44,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from .errors import Incomplete
-from .host import Host, read_optional, write_file
+from .host import Host, read_optional, write_durably, write_file
 from .layout import InstancePaths
+from .model import NicMode
 
 VERSION = 1
 
@@ -137,7 +138,9 @@ def _known(cls: type[Any], data: dict[str, Any]) -> dict[str, Any]:
 
 def save(paths: InstancePaths, record: Record) -> None:
   """Writes the record; the instance's directory must exist."""
-  write_file(paths.record, record.to_text())
+  outlives_boot = any(nic.get("mode") == NicMode.OVS for nic in record.nics)
+  write = write_durably if outlives_boot else write_file
+  write(paths.record, record.to_text())
 
 
 def load(host: Host, paths: InstancePaths) -> Record | None:

@@ -30,11 +30,13 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 
 import pytest
 from ganeti.hypervisor.hv_lxc import record
 from ganeti.hypervisor.hv_lxc.errors import Incomplete
+from ganeti.hypervisor.hv_lxc.model import NicMode
 from ganeti.hypervisor.hv_lxc.record import DiskRecord, Phase, Record
 from unit.hypervisor.hv_lxc.fakes import BOOT_ID, NAME, UUID, FakeLxc
 
@@ -70,6 +72,18 @@ def test_round_trip(node: FakeLxc, phase: Phase) -> None:
   noted = RECORD.in_phase(phase)
   record.save(node.paths(), noted)
   assert record.load(node.host, node.paths()) == noted
+
+
+@pytest.mark.parametrize("mode", NicMode)
+def test_ports_of_open_vswitch_are_still_known_after_a_power_cut(
+  node: FakeLxc, monkeypatch: pytest.MonkeyPatch, mode: NicMode
+) -> None:
+  """The switch keeps them; nothing else of a record is there after a boot."""
+  synced: list[int] = []
+  monkeypatch.setattr(os, "fsync", synced.append)
+  nics = ({"index": 0, "mode": mode.value},)
+  record.save(node.paths(), dataclasses.replace(RECORD, nics=nics))
+  assert bool(synced) is (mode is NicMode.OVS)
 
 
 def test_unknown_keys_of_a_later_release_are_passed_over() -> None:
