@@ -135,9 +135,10 @@ def test_no_command_escapes() -> None:
   assert found - continued == guide.commands_everywhere()
 
 
-# Driver and hook are those of the package, which has placed them as well.
+# Driver, hooks and rules are those of the package, which has placed them too.
 _TAKE_AWAY = f"""
-make -C {_SOURCE} uninstall GANETI_VERSIONS= growhookdir=
+make -C {_SOURCE} uninstall GANETI_VERSIONS= growhookdir= watcherhookdir= \
+  udevrulesdir=
 rm -rf /etc/cron.d/ganeti-lxc-metrics /var/lib/prometheus /etc/ganeti/lxc
 sysctl -q -w net.ipv4.ip_forward=0
 """
