@@ -39,7 +39,7 @@ from ganeti.hypervisor import hv_base
 from ganeti.hypervisor.hv_lxc import driver, paramvalues, record
 from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
 from ganeti.hypervisor.hv_lxc.errors import Refused
-from ganeti.hypervisor.hv_lxc.migration import journal
+from ganeti.hypervisor.hv_lxc.migration import journal, listing
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal
 from ganeti.hypervisor.hv_lxc.migration.states import State
 from unit.hypervisor.hv_lxc import fakes
@@ -213,9 +213,10 @@ def test_a_new_instance_with_the_name_of_one_that_was_migrated(
 
 
 def test_what_is_on_its_way_is_listed_where_it_was(
-  hv: LXCHypervisor, node: FakeLxc
+  hv: LXCHypervisor, node: FakeLxc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   """Ganeti's watcher starts what is listed nowhere."""
+  monkeypatch.setattr(listing, "await_answers", lambda _: None)
   moving = Journal(name=NAME, state=State.HANDING, id="m1", peer_node="node2")
   journal.save(node.host, moving)
   fd = journal.hold_worker_lock(node.host, NAME)
