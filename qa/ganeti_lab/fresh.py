@@ -184,7 +184,9 @@ def _boot(stock: VmImage, home: pathlib.Path, words: list[str]) -> int | None:
     if match := ENDED.match(line):
       found.append(int(match[1]))
 
-  argv = ["timeout", str(_LIMIT_S), *qemu.argv(machine)]
+  # Else QEMU would outlive a timeout(1) that is killed with us.
+  limited = ["timeout", str(_LIMIT_S), "setpriv", "--pdeathsig", "KILL"]
+  argv = [*limited, *qemu.argv(machine)]
   command.run("machine", argv, note=show, shown=["qemu"])
   return found[-1] if found else None
 
