@@ -184,10 +184,7 @@ def _boot(stock: VmImage, home: pathlib.Path, words: list[str]) -> int | None:
     if match := ENDED.match(line):
       found.append(int(match[1]))
 
-  # Else QEMU would outlive a timeout(1) that is killed with us.
-  limited = ["timeout", str(_LIMIT_S), "setpriv", "--pdeathsig", "KILL"]
-  argv = [*limited, *qemu.argv(machine)]
-  command.run("machine", argv, note=show, shown=["qemu"])
+  vm_host.run_to_end("machine", qemu.argv(machine), _LIMIT_S, show)
   return found[-1] if found else None
 
 
@@ -241,9 +238,7 @@ def _build(
   root, mirrors = building / "root", host.mirrors()
   image.debootstrap(release, root, mirrors, note, variant="-")
   image.install_packages(release, root, _PACKAGES, mirrors, note)
-  for name, text in _FILES.items():
-    (root / name).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    (root / name).write_text(text)
+  image.write_files(root, _FILES)
   (root / "etc/apt/apt.conf.d/90host").write_text(mirrors.apt_conf)
   systemctl = ["systemctl", f"--root={root}"]
   command.run("services", [*systemctl, "enable", *_ENABLED])

@@ -37,7 +37,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from . import command, host, lock, plan, state
 from .errors import LabError
@@ -222,6 +222,14 @@ def install_packages(
       env={**env, **mirrors.proxies()},
     )
   _clean(root)
+
+
+def write_files(root: pathlib.Path, files: Mapping[str, str]) -> None:
+  """Write texts by their paths below a root file system."""
+  for name, text in files.items():
+    path = root / name
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 def _clean(root: pathlib.Path) -> None:

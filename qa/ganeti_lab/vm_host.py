@@ -38,7 +38,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from . import command, host, lock, plan, vm_qemu
 from .errors import LabError
@@ -48,7 +48,7 @@ from .progress import Progress
 # fault at a cmpxchg16b of the kernel's allocator); 10.0 was not seen to.
 _OLDEST_MAJOR = 8
 _PACKAGES = ("qemu-system-x86", "qemu-utils")
-_PROBE_SECONDS = "30"
+_PROBE_SECONDS = 30
 _PROBE_MEMORY = 512
 _LOCK_WAIT = ("-o", "DPkg::Lock::Timeout=300")
 
@@ -161,6 +161,24 @@ def choose_accelerator(
     _chosen().write_text(found)
 
 
+def run_to_end(
+  what: str,
+  argv: Sequence[str],
+  limit_s: int,
+  note: Callable[[str], None] | None = None,
+) -> str:
+  """Runs a machine until it turns itself off; returns what it printed.
+
+  @param argv: QEMU's, with the console on standard output
+  @param note: is given each line as it appears
+  @raise LabCommandError: it failed, or took longer
+
+  """
+  # Else QEMU would outlive a timeout(1) that is killed with us.
+  limited = ["timeout", str(limit_s), "setpriv", "--pdeathsig", "KILL"]
+  return command.run(what, [*limited, *argv], note=note, shown=["qemu"])
+
+
 def boots(how: str, kernel: pathlib.Path, initrd: pathlib.Path) -> bool:
   """Whether the kernel comes as far as its first process.
 
@@ -183,7 +201,7 @@ def boots(how: str, kernel: pathlib.Path, initrd: pathlib.Path) -> bool:
     )
     argv = [*vm_qemu.argv(machine), "-no-reboot"]
     try:
-      text = command.run("probe", ["timeout", _PROBE_SECONDS, *argv])
+      text = run_to_end("probe", argv, _PROBE_SECONDS)
     except LabError:
       return False
   return "Run /bin/true as init process" in text

@@ -292,8 +292,8 @@ def _seal(stock: VmImage, note: Callable[[str], None]) -> None:
     console=pathlib.Path("/dev/stdout"),
     arguments=("lab.seal",),
   )
-  argv = ["timeout", str(_SEAL_SECONDS), "nice", *vm_qemu.argv(machine)]
-  text = command.run("first boot", argv, note=note, shown=["qemu"])
+  argv = ["nice", *vm_qemu.argv(machine)]
+  text = vm_host.run_to_end("first boot", argv, _SEAL_SECONDS, note)
   if "Power down" not in text:
     raise LabError(
       "The image's first boot ended before the system turned itself off; its"
@@ -303,10 +303,7 @@ def _seal(stock: VmImage, note: Callable[[str], None]) -> None:
 
 
 def _write_files(root: pathlib.Path) -> None:
-  for name, text in _FILES.items():
-    path = root / name
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    path.write_text(text)
+  image.write_files(root, _FILES)
   for name in (
     plan.FILE_STORAGE,
     plan.SHARED_FILE_STORAGE,

@@ -386,7 +386,7 @@ class TestHost:
   ) -> None:
     monkeypatch.setattr(plan, "STATE_ROOT", tmp_path)
     monkeypatch.setattr(vm_host.os, "access", lambda *_: True)
-    monkeypatch.setattr(vm_host.command, "run", lambda *_: printed)
+    monkeypatch.setattr(vm_host.command, "run", lambda *_, **__: printed)
     vm_host.choose_accelerator(
       pathlib.Path("vmlinuz"), pathlib.Path("initrd"), Progress(io.StringIO())
     )
