@@ -76,8 +76,8 @@ Type=oneshot
 TimeoutStartSec=infinity
 Environment=HOME=/root
 ExecStartPre=/bin/tar --extract --file=/dev/vdb --directory=/root
-ExecStart=/bin/sh -c 'cd /root/{_SOURCE}; {{ sh ../command </dev/null 2>&1; \
-echo "fresh-vm: status $?"; }} | cat >/dev/ttyS0; sync; \
+ExecStart=/bin/sh -c 'cd /root/{_SOURCE}; {{ echo; sh ../command </dev/null \
+2>&1; echo "fresh-vm: status $?"; }} | cat >/dev/ttyS0; sync; \
 systemctl --no-block poweroff'
 
 [Install]
