@@ -97,6 +97,7 @@ CRIU and what it leaves to others:
   delegation.py      Keeps the boundary of what a guest may do to its groups
   pressure.py        Has programs told again when memory gets tight
   reload.py          Has systemd find out again which process is which
+  watchdogs.py       Tells systemd once, for its services, that they live
   announce.py        Tells the network that a guest is elsewhere now
   send_frames.py     Sends frames; run in a guest's network
 

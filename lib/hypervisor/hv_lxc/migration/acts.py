@@ -231,6 +231,7 @@ class NodeActs:
     noted = record.load_or_none(self.host, paths)
     if noted is not None and noted.phase is Phase.STARTING:
       record.save(paths, noted.in_phase(Phase.RUNNING))
+    restore.settle(self.host, hierarchies.find(self.host), self.name)
 
   def _discard_images(self) -> None:
     paths = self.host.layout.migration(self.name)

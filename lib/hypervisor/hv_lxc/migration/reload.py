@@ -50,6 +50,8 @@ managers come when all run, since only then /proc shows whether a process waits
 for the signal by a descriptor (signalfd(2)), and so blocks it; who does not
 is not sent it.
 
+What services have said in vain until then is said again (watchdogs.py).
+
 """
 
 import contextlib
@@ -61,8 +63,9 @@ from .. import cgroup, cgtree, pidfd
 from ..errors import LxcError, one_line
 from ..guests import kind_of_process
 from ..hierarchies import Hierarchies
-from ..host import Host
+from ..host import Host, wait_until
 from ..model import InitKind
+from . import watchdogs
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +73,8 @@ _log = logging.getLogger(__name__)
 _REMEDY = (
   "may kill services that have a watchdog; run 'systemctl daemon-reload' in it"
 )
+# One that is reloading already takes the signal afterwards.
+_TAKEN_S = 5.0
 
 
 def tell_init(host: Host, trees: Hierarchies, name: str) -> None:
@@ -87,25 +92,48 @@ def tell_init(host: Host, trees: Hierarchies, name: str) -> None:
     _log.warning("Instance %s: systemd %s (%s)", name, _REMEDY, err)
 
 
-def tell_others(host: Host, trees: Hierarchies, name: str, init: int) -> None:
-  """Has users' managers reload; if it cannot be done, that is noted.
+def complete(host: Host, trees: Hierarchies, name: str, init: int) -> None:
+  """Has users' managers reload too, and systemd hear that services live.
 
-  They go on when this returns.
+  They may be at it still when this returns.  If it cannot be done, that is
+  noted.
 
   @param init: the guest's process 1, as this node numbers it
 
   """
   try:
     space = _pid_namespace(host, init)
-    for pid in cgroup.processes(trees, name):
-      if pid == init:
-        continue
-      with contextlib.suppress(ProcessLookupError), pidfd.held(pid) as process:
-        if _pid_namespace(host, pid) == space and _waits(host, pid):
-          signal.pidfd_send_signal(process, signal.SIGHUP)
+    pids = [
+      pid
+      for pid in cgroup.processes(trees, name)
+      if space and _pid_namespace(host, pid) == space
+    ]
+    _tell_others(host, pids, init, space)
+    managers = [pid for pid in pids if _is_systemd(host, pid)]
+    if not wait_until(lambda: not _pending(host, managers), _TAKEN_S):
+      _log.warning("Instance %s: systemd does not reload; it %s", name, _REMEDY)
+    if managers:
+      watchdogs.repeat(host, pids)
   except (OSError, LxcError) as err:
     told = one_line(repr(err))
     _log.warning("Instance %s: users' systemd %s (%s)", name, _REMEDY, told)
+
+
+def _tell_others(host: Host, pids: list[int], init: int, space: str) -> None:
+  for pid in pids:
+    if pid == init:
+      continue
+    with contextlib.suppress(ProcessLookupError), pidfd.held(pid) as process:
+      if _pid_namespace(host, pid) == space and _waits(host, pid):
+        signal.pidfd_send_signal(process, signal.SIGHUP)
+
+
+def _pending(host: Host, pids: list[int]) -> bool:
+  """Whether one of them has not taken the signal yet."""
+  return any(
+    _has_hangup(cgtree.read(f"{host.proc}/{pid}/status") or "", "ShdPnd")
+    for pid in pids
+  )
 
 
 def _pid_namespace(host: Host, pid: int) -> str:
@@ -123,13 +151,13 @@ def _is_systemd(host: Host, pid: int) -> bool:
 def _waits(host: Host, pid: int) -> bool:
   """Whether it is a systemd that takes SIGHUP by a descriptor."""
   status = cgtree.read(f"{host.proc}/{pid}/status") or ""
-  return _is_systemd(host, pid) and _blocks_hangup(status)
+  return _is_systemd(host, pid) and _has_hangup(status, "SigBlk")
 
 
-def _blocks_hangup(status: str) -> bool:
-  """Whether SIGHUP is blocked, by the text of /proc/PID/status."""
+def _has_hangup(status: str, key: str) -> bool:
+  """Whether SIGHUP is in a set of signals of /proc/PID/status."""
   for line in status.splitlines():
-    key, _, value = line.partition(":")
-    if key == "SigBlk":
+    found, _, value = line.partition(":")
+    if found == key:
       return bool(int(value, 16) >> (signal.SIGHUP - 1) & 1)
   return False

@@ -206,10 +206,7 @@ def _bring_up(
     timeout_s=timeout_s,
   )
   record.save(paths, noted.in_phase(Phase.RUNNING))
-  init = cgroup.init_pid(host, trees, request.name)
-  if init is not None:
-    announce.announce(host, request.name, init)
-    reload.tell_others(host, trees, request.name, init)
+  settle(host, trees, request.name)
   clock.append(time.monotonic())
   spent = [after - before for before, after in itertools.pairwise(clock)]
   return RestoreTimes(
@@ -219,6 +216,14 @@ def _bring_up(
     hold=spent[3],
     release=spent[4],
   )
+
+
+def settle(host: Host, trees: Hierarchies, name: str) -> None:
+  """What follows when a restored guest runs; it can be repeated."""
+  init = cgroup.init_pid(host, trees, name)
+  if init is not None:
+    announce.announce(host, name, init)
+    reload.complete(host, trees, name, init)
 
 
 def _unlock_network(host: Host, trees: Hierarchies, name: str) -> None:

@@ -31,12 +31,13 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ganeti.hypervisor.hv_lxc import cgroup
-from ganeti.hypervisor.hv_lxc.migration import reload
+from ganeti.hypervisor.hv_lxc.migration import reload, watchdogs
 
 SYSTEMD = "/usr/lib/systemd/systemd"
 BLOCKED = "SigBlk:\t7fefc1fe28014a03\n"
@@ -52,7 +53,11 @@ def was_told(
   status: str = BLOCKED,
   space: str = SPACE,
 ) -> bool:
-  """Whether a guest's process, so described, is sent SIGHUP."""
+  """Whether a guest's process, so described, is sent SIGHUP.
+
+  If so, it has taken it when its services are spoken for.
+
+  """
   pid = os.getpid()
   entry = proc / str(pid)
   (entry / "ns").mkdir(parents=True)
@@ -65,12 +70,22 @@ def was_told(
   gone = 2**22 + 1
   monkeypatch.setattr(cgroup, "processes", lambda *_: [gone, pid, gone])
   sent: list[int] = []
-  monkeypatch.setattr(
-    signal, "pidfd_send_signal", lambda _, number: sent.append(number)
-  )
+  told = entry / "status"
+
+  def send(_: int, number: int) -> None:
+    sent.append(number)
+    told.write_text(f"ShdPnd:\t1\n{status}")
+    threading.Timer(0.05, lambda: told.write_text(status)).start()
+
+  def repeat(_: object, pids: list[int]) -> None:
+    assert pids == [pid]
+    assert "ShdPnd" not in told.read_text()
+
+  monkeypatch.setattr(signal, "pidfd_send_signal", send)
+  monkeypatch.setattr(watchdogs, "repeat", repeat)
   host = SimpleNamespace(proc=proc)
   trees = SimpleNamespace()
-  reload.tell_others(host, trees, "web", 7)  # type: ignore[arg-type]
+  reload.complete(host, trees, "web", 7)  # type: ignore[arg-type]
   assert sent in ([], [signal.SIGHUP])
   return bool(sent)
 
@@ -111,7 +126,7 @@ def test_what_cannot_be_done_is_said_with_the_remedy(
   monkeypatch.setattr(cgroup, "processes", denied)
   host = SimpleNamespace(proc=tmp_path)
   trees = SimpleNamespace()
-  reload.tell_others(host, trees, "web", 7)  # type: ignore[arg-type]
+  reload.complete(host, trees, "web", 7)  # type: ignore[arg-type]
   assert "systemctl daemon-reload" in caplog.text
   assert "Permission denied" in caplog.text
 
