@@ -41,6 +41,12 @@ Only the first cgroup namespace of the machine has that power
 started in another one.  That one begins with the topmost group, where all
 paths are those of the first.
 
+A node that is a container is in another namespace already.  The topmost group
+of that one takes no process, as it hands controllers down (cgroups(7)), but LXC
+has CRIU go there and gives up when it cannot (cgfsng_criu_escape in its
+src/lxc/cgroups/cgfsng.c): seen on Debian 13, "Failed to escape to cgroup".
+There LXC is shown the door of the group in which it is.
+
 """
 
 import contextlib
@@ -62,14 +68,18 @@ _log = logging.getLogger(__name__)
 # What systemd mounts it with (mount-setup.c).
 _OPTIONS = (BOUNDARY, "memory_recursiveprot")
 # A namespace begins with the group of the process that makes it; afterwards
-# the process goes back to its own.  A node that is a container, whose topmost
-# group takes no process, is in another namespace already.
+# the process goes back to its own.  LXC's process for the guest keeps the view
+# that it was given; as a slave that view loses what the node unmounts.
 _APART = """\
 top=$1; shift
 own=$(sed -n s/^0:://p /proc/self/cgroup)
-echo 0 >"$top/cgroup.procs" || exec "$@"
-exec unshare --cgroup sh -c 'echo 0 >"$0/cgroup.procs"; exec "$@"' \
-  "$top$own" "$@"
+if echo 0 >"$top/cgroup.procs"; then
+  exec unshare --cgroup sh -c 'echo 0 >"$0/cgroup.procs"; exec "$@"' \
+    "$top$own" "$@"
+fi
+exec unshare --mount --propagation slave sh -c '
+  mount --bind "$0/cgroup.procs" "$1/cgroup.procs"; shift; exec "$@"' \
+  "$top$own" "$top" "$@"
 """
 
 
