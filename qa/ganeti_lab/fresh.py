@@ -46,6 +46,7 @@ import json
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tarfile
@@ -108,6 +109,8 @@ _MASKED = ("serial-getty@ttyS0.service",)
 def main() -> int:
   """The program; the status of the command, 125 for a machine that failed."""
   options = _parse()
+  # The machine's directory is taken away then too.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
   host.require_root()
   try:
     return run(options.release, options.command or list(_DEFAULT), Progress())
