@@ -38,6 +38,7 @@ import functools
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ganeti.storage import kpartx
@@ -47,17 +48,40 @@ from .figures import Figure
 _GROUP = "xenvg"
 _VOLUME = "ganeti-lxc-bench"
 _SIZE = "64M"
+
+
+@dataclass(frozen=True, slots=True)
+class _Disk:
+  """A kind of disk, and the bare commands that map and free one.
+
+  @ivar script: of a shell; the disk is its first argument
+
+  """
+
+  what: str
+  script: str
+  against: str
+
+
+_FILE = _Disk(
+  "a file",
+  """
+  loop=$(losetup -f --show "$1")
+  partx -a $loop
+  partx -d $loop
+  losetup -d $loop
+  """,
+  "losetup, partx",
+)
 # No tool asks udev to wait for what it makes: kpartx is told to, by "-s".
-_BARE_FILE = """
-loop=$(losetup -f --show "$1")
-partx -a $loop
-partx -d $loop
-losetup -d $loop
-"""
-_BARE_VOLUME = """
-kpartx -a -s "$1"
-kpartx -d "$1"
-"""
+_LOGICAL_VOLUME = _Disk(
+  "a volume",
+  """
+  kpartx -a -s "$1"
+  kpartx -d "$1"
+  """,
+  "kpartx -a -s, kpartx -d",
+)
 
 
 def measure(
@@ -67,16 +91,10 @@ def measure(
   path = scratch / "partitioned"
   subprocess.run(["truncate", "-s", _SIZE, str(path)], check=True)
   _partition(str(path))
-  found = [
-    _compare(
-      "a file", str(path), _BARE_FILE, rounds, progress, "losetup, partx"
-    )
-  ]
+  found = [_compare(_FILE, str(path), rounds, progress)]
   if _has_group():
     with _volume() as device:
-      against = "kpartx -a -s, kpartx -d"
-      one = ("a volume", device, _BARE_VOLUME, rounds, progress, against)
-      found.append(_compare(*one))
+      found.append(_compare(_LOGICAL_VOLUME, device, rounds, progress))
   return found
 
 
@@ -108,31 +126,26 @@ def _volume() -> Iterator[str]:
     subprocess.run(["lvremove", "-qq", "-y", name], check=True)
 
 
-def _compare(  # noqa: PLR0917
-  what: str,
-  path: str,
-  script: str,
-  rounds: int,
-  progress: Callable[[str], None],
-  against: str,
+def _compare(
+  disk: _Disk, path: str, rounds: int, progress: Callable[[str], None]
 ) -> Figure:
   sides = {
     "ours": functools.partial(_ours, path),
-    "bare": functools.partial(_bare, path, script),
+    "bare": functools.partial(_bare, path, disk.script),
   }
   samples: dict[str, list[float]] = {"ours": [], "bare": []}
   for number in range(rounds):
-    progress(f"mapping {what} {number + 1}/{rounds}")
+    progress(f"mapping {disk.what} {number + 1}/{rounds}")
     for kind in ("ours", "bare") if number % 2 else ("bare", "ours"):
       begun = time.perf_counter()
       sides[kind]()
       samples[kind].append((time.perf_counter() - begun) * 1e3)
   return Figure(
-    name=f"mapping and unmapping a partition, {what}",
+    name=f"mapping and unmapping a partition, {disk.what}",
     unit="ms",
     ours=tuple(samples["ours"]),
     other=tuple(samples["bare"]),
-    against=against,
+    against=disk.against,
     aim="ratio at most 1",
   )
 
