@@ -187,9 +187,7 @@ def test_the_whole_life_of_a_disk(cluster: Cluster, template: str) -> None:
   instance.gnt("remove", "-f")
 
 
-@pytest.mark.parametrize(
-  "template", [pytest.param("plain", marks=pytest.mark.core), "drbd"]
-)
+@pytest.mark.parametrize("template", ["plain", "drbd"])
 def test_a_cloud_image_on_a_block_device(
   cluster: Cluster, template: str
 ) -> None:
