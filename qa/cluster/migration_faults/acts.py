@@ -131,6 +131,8 @@ def cutting(for_s: float) -> Strike:
     node = context.far
     port = f"{'tap' if eyes.is_machine(node) else 'port'}-{node.name}"
     _in_switch(context, "ip", "link", "set", port, "down")
+    if eyes.is_machine(node):
+      context.unplugged.add(node)
     back = functools.partial(
       _in_switch, context, "ip", "link", "set", port, "up"
     )

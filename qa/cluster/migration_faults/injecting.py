@@ -79,6 +79,7 @@ class Context:
 
   @ivar is_over: whether the migration's command has ended
   @ivar undo: what is to be done when it has
+  @ivar unplugged: nodes that do not answer until then, whoever asks
 
   """
 
@@ -89,6 +90,7 @@ class Context:
   rng: random.Random
   is_over: Callable[[], bool]
   undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+  unplugged: set[Node] = field(default_factory=set)
 
   @property
   def far(self) -> Node:
@@ -116,6 +118,8 @@ class Context:
     """What a node's journal says, for the table."""
     if eyes.is_off(node):
       return "off"
+    if node in self.unplugged:
+      return "unplugged"
     path = f"{home(self.instance)}/journal.json"
     return eyes.look(node).field(path, "state") or "-"
 

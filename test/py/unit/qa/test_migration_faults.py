@@ -32,11 +32,16 @@
 import json
 import os
 import pathlib
+import random
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
-from cluster.migration_faults import eyes, table
+from cluster.cluster import Cluster, Instance, Node
+from cluster.migration_faults import acts, eyes, table
 from cluster.migration_faults.campaign import Verdict
 from cluster.migration_faults.catalogue import all_faults
+from cluster.migration_faults.injecting import Context
 from cluster.migration_faults.looking import Looking, answers
 from cluster.migration_faults.oracle import History, Seen
 from cluster.migration_faults.witness import line
@@ -188,3 +193,24 @@ def test_program_in_a_node_answers_what_it_is_asked(
   assert list(answers(look, asked)) == ['[["/there"]]', "[[]]"]
   # It is sent as text, so that it may need nothing else of ours.
   assert "from cluster" not in eyes.program("looking")
+
+
+def test_a_campaign_waited_for_a_machine_that_it_had_unplugged(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  near, far = Node("lab", "node1"), Node("lab", "node2")
+  cluster = SimpleNamespace(master=near, other=lambda _: far)
+  monkeypatch.setattr(eyes, "is_machine", lambda _: True)
+  monkeypatch.setattr(eyes, "is_off", lambda _: False)
+  monkeypatch.setattr(eyes, "look", lambda _: pytest.fail("it was asked"))
+  monkeypatch.setattr(acts, "_in_switch", lambda *_: None)
+  context = Context(
+    cast(Cluster, cluster),
+    cast(Instance, None),
+    source=near,
+    target=far,
+    rng=random.Random(1),
+    is_over=lambda: False,
+  )
+  assert acts.cutting(-1)(context) == "unplugged node2"
+  assert context.state(far) == "unplugged"
