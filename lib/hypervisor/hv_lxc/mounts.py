@@ -37,6 +37,9 @@ device afterwards, since clones of one image have equal UUIDs.
 
 """
 
+import contextlib
+import os
+import signal
 import stat
 from pathlib import Path
 
@@ -56,6 +59,8 @@ _OPTIONS = {
 }
 SUPPORTED = tuple(_OPTIONS)
 _UNMOUNT_TIMEOUT_S = 10.0
+# Six have been seen, see end_mounting.
+_MOUNT_END_S = 30.0
 _MAX_HOLDERS = 5
 
 
@@ -121,6 +126,47 @@ def _number(device: str) -> int:
   except OSError:
     return -1
   return status.st_rdev if stat.S_ISBLK(status.st_mode) else -1
+
+
+def end_mounting(host: Host, directory: Path) -> None:
+  """Has whoever still mounts something at or below a directory come to an end.
+
+  mount(8) outlives the process that started it.  While it waits for its device
+  not even SIGKILL ends it, and what it was to mount is mounted afterwards:
+  seen where the worker of a migration was killed when DRBD's peer had lost its
+  power.  So nothing can be unmounted for good before.
+
+  @raise Incomplete: one does not end
+
+  """
+
+  def gone() -> bool:
+    found = _mounting(host, directory)
+    for pid in found:
+      with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return not found
+
+  if not wait_until(gone, _MOUNT_END_S):
+    pids = ", ".join(map(str, _mounting(host, directory)))
+    raise Incomplete(
+      f"Something is still being mounted below {directory}",
+      evidence=f"process {pids} waits for its device and cannot be ended",
+      remedy="see the last lines of dmesg, then repeat this",
+    )
+
+
+def _mounting(host: Host, directory: Path) -> list[int]:
+  found = []
+  for entry in host.proc.iterdir():
+    if not entry.name.isdigit():
+      continue
+    if (read_optional(entry / "comm") or "").strip() != "mount":
+      continue
+    words = (read_optional(entry / "cmdline") or "").split("\0")
+    if any(f"{word}/".startswith(f"{directory}/") for word in words):
+      found.append(int(entry.name))
+  return found
 
 
 def unmount_all(host: Host, directory: Path) -> None:

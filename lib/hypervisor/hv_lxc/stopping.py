@@ -312,6 +312,8 @@ def _nics(noted: Record | None) -> list[NicRecord]:
 def _release_disks(
   host: Host, storage: Partitions, paths: InstancePaths, noted: Record | None
 ) -> None:
+  if noted is not None and noted.phase is Phase.STARTING:
+    mounts.end_mounting(host, paths.home)
   # Without a record (a damaged one, a package upgrade) mounts are found by
   # their place.
   mounts.unmount_all(host, paths.home)
