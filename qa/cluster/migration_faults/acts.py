@@ -171,6 +171,7 @@ def crashing(side: Side) -> Strike:
     node = context.side(side)
     if eyes.is_machine(node) and node != context.cluster.master:
       cut_power(node)
+      context.off[node.name] = time.time()
       context.undo.callback(turn_on, node)
       return f"switched {node.name} off"
     victims = [

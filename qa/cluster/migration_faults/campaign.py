@@ -114,11 +114,12 @@ def migrate(
   source: Node,
   rng: random.Random,
   verdict: Verdict,
-) -> None:
+) -> dict[str, float]:
   """Migrates with that fault; notes what it hit and how the command ended.
 
   What the fault changed has been taken back when this returns.
 
+  @return: the machines whose power was cut, and when
   @raise subprocess.TimeoutExpired: the command does not end
 
   """
@@ -154,6 +155,7 @@ def migrate(
     limit_s = _COMMAND_S * eyes.slowness(cluster.master)
     out = running.communicate(timeout=limit_s)[0]
     verdict.job = f"{running.returncode}: {_gist(out)}"
+  return context.off
 
 
 class Campaign:
@@ -211,12 +213,14 @@ class Campaign:
     mark, before = self.oracle.mark(), self.client.account()
     boots = self.oracle.now.boots.get(source.name, [])
     try:
-      migrate(fault, self.instance, source, self._rng, verdict)
+      off = migrate(fault, self.instance, source, self._rng, verdict)
     except subprocess.TimeoutExpired:
       verdict.seconds = time.monotonic() - begun
       verdict.outcome = NEITHER
       verdict.defects.append("HANGS: gnt-instance migrate does not end")
       return verdict
+    for name, since in off.items():
+      self.oracle.was_off(name, since)
     owner = self._recover(verdict)
     verdict.seconds = time.monotonic() - begun
     verdict.outcome = _outcome(owner, source)

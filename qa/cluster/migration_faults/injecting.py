@@ -80,6 +80,7 @@ class Context:
   @ivar is_over: whether the migration's command has ended
   @ivar undo: what is to be done when it has
   @ivar unplugged: nodes that do not answer until then, whoever asks
+  @ivar off: machines whose power was cut, and when (time.time)
 
   """
 
@@ -91,6 +92,7 @@ class Context:
   is_over: Callable[[], bool]
   undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
   unplugged: set[Node] = field(default_factory=set)
+  off: dict[str, float] = field(default_factory=dict)
 
   @property
   def far(self) -> Node:

@@ -175,6 +175,15 @@ class Oracle:
     with self._news:
       self._latest[whom] = self._history.off(whom, time.time())
 
+  def was_off(self, whom: str, since: float) -> None:
+    """Takes that a machine did not run then, told by who cut its power.
+
+    Its scanner is missed only when the connection to it is given up.
+
+    """
+    with self._news:
+      self._history.off(whom, since)
+
   @property
   def now(self) -> Seen:
     """How it is."""

@@ -154,6 +154,17 @@ def test_machine_that_is_off_runs_nothing() -> None:
   assert not any(seen.is_doubled for seen in history.since(0.0))
 
 
+def test_machine_without_power_is_not_missed_late() -> None:
+  history = History(2)
+  history.add("source", _at(1.0, "source"), 1.0)
+  history.add("target", _at(1.0), 1.0)
+  history.add("target", _at(6.0, "target"), 6.0)
+  history.off("source", 30.0)
+  assert any(seen.is_doubled for seen in history.since(0.0))
+  history.off("source", 5.0)
+  assert not any(seen.is_doubled for seen in history.since(0.0))
+
+
 def test_the_witness_can_tell_lines_apart() -> None:
   assert line(1) != line(2)
   assert line(7).split()[0] == b"7"
