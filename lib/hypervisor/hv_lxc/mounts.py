@@ -43,7 +43,7 @@ import signal
 import stat
 from pathlib import Path
 
-from . import mountinfo
+from . import mountinfo, procfs
 from .command import checked
 from .errors import Failed, Incomplete, Refused, one_line
 from .host import Host, read_optional, read_text, wait_until
@@ -157,16 +157,11 @@ def end_mounting(host: Host, directory: Path) -> None:
 
 
 def _mounting(host: Host, directory: Path) -> list[int]:
-  found = []
-  for entry in host.proc.iterdir():
-    if not entry.name.isdigit():
-      continue
-    if (read_optional(entry / "comm") or "").strip() != "mount":
-      continue
-    words = (read_optional(entry / "cmdline") or "").split("\0")
-    if any(f"{word}/".startswith(f"{directory}/") for word in words):
-      found.append(int(entry.name))
-  return found
+  return [
+    pid
+    for pid, words in procfs.programs(host.proc, {"mount"})
+    if any(f"{word}/".startswith(f"{directory}/") for word in words)
+  ]
 
 
 def unmount_all(host: Host, directory: Path) -> None:

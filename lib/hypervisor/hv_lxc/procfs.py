@@ -29,7 +29,7 @@
 
 """What the kernel tells of single processes."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from .host import read_optional
@@ -44,6 +44,29 @@ def stat_fields(proc: Path, pid: int | str) -> list[str]:
   """
   text = read_optional(proc / f"{pid}/stat") or ""
   return text.rpartition(")")[2].split()
+
+
+def status(proc: Path, pid: int | str) -> dict[str, list[str]]:
+  """The words of each line of /proc/PID/status, {} without a process."""
+  text = read_optional(proc / f"{pid}/status") or ""
+  lines = (line.partition(":") for line in text.splitlines())
+  return {key: value.split() for key, _, value in lines}
+
+
+def programs(
+  proc: Path, names: Collection[str]
+) -> Iterator[tuple[int, list[str]]]:
+  """The processes that run one of these programs, with their arguments.
+
+  @param names: as /proc/PID/comm has them
+
+  """
+  for entry in proc.iterdir():
+    if not entry.name.isdigit():
+      continue
+    if (read_optional(entry / "comm") or "").strip() in names:
+      words = (read_optional(entry / "cmdline") or "").split("\0")
+      yield int(entry.name), words
 
 
 def children(proc: Path, pid: int | str) -> Iterator[int]:

@@ -115,16 +115,9 @@ def working(host: Host, name: str) -> list[int]:
   images = str(host.layout.migration(name).images)
   # What restored a guest becomes its monitor.
   monitors = cgroup.monitor_pids(hierarchies.find(host), name)
-  found = []
-  for entry in host.proc.iterdir():
-    if not entry.name.isdigit():
-      continue
-    command = (read_optional(entry / "comm") or "").strip()
-    if command not in _NAMES:
-      continue
-    words = (read_optional(entry / "cmdline") or "").split("\0")
-    if int(entry.name) in monitors:
-      continue
-    if any(word == images or word.startswith(images + "/") for word in words):
-      found.append(int(entry.name))
-  return found
+  return [
+    pid
+    for pid, words in procfs.programs(host.proc, _NAMES)
+    if pid not in monitors
+    and any(f"{word}/".startswith(f"{images}/") for word in words)
+  ]

@@ -59,7 +59,7 @@ import logging
 import os
 import signal
 
-from .. import cgroup, cgtree, pidfd
+from .. import cgroup, pidfd, procfs
 from ..errors import LxcError, one_line
 from ..guests import kind_of_process
 from ..hierarchies import Hierarchies
@@ -130,10 +130,7 @@ def _tell_others(host: Host, pids: list[int], init: int, space: str) -> None:
 
 def _pending(host: Host, pids: list[int]) -> bool:
   """Whether one of them has not taken the signal yet."""
-  return any(
-    _has_hangup(cgtree.read(f"{host.proc}/{pid}/status") or "", "ShdPnd")
-    for pid in pids
-  )
+  return any(_has_hangup(host, pid, "ShdPnd") for pid in pids)
 
 
 def _pid_namespace(host: Host, pid: int) -> str:
@@ -150,14 +147,11 @@ def _is_systemd(host: Host, pid: int) -> bool:
 
 def _waits(host: Host, pid: int) -> bool:
   """Whether it is a systemd that takes SIGHUP by a descriptor."""
-  status = cgtree.read(f"{host.proc}/{pid}/status") or ""
-  return _is_systemd(host, pid) and _has_hangup(status, "SigBlk")
+  return _is_systemd(host, pid) and _has_hangup(host, pid, "SigBlk")
 
 
-def _has_hangup(status: str, key: str) -> bool:
+def _has_hangup(host: Host, pid: int, key: str) -> bool:
   """Whether SIGHUP is in a set of signals of /proc/PID/status."""
-  for line in status.splitlines():
-    found, _, value = line.partition(":")
-    if found == key:
-      return bool(int(value, 16) >> (signal.SIGHUP - 1) & 1)
+  for word in procfs.status(host.proc, pid).get(key, ()):
+    return bool(int(word, 16) >> (signal.SIGHUP - 1) & 1)
   return False

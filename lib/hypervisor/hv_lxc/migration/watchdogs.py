@@ -55,7 +55,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import cgtree, guestfs
+from .. import guestfs, procfs
 from ..host import Host
 
 _log = logging.getLogger(__name__)
@@ -80,26 +80,26 @@ class Watched:
   path: str
 
 
-def watched(environment: bytes, status: str, pid: int) -> Watched | None:
+def watched(
+  environment: bytes, status: dict[str, list[str]], pid: int
+) -> Watched | None:
   """What a process's environment says of it; None if nobody watches it.
 
   Children have the environment too, but another PID than it names.
 
   @param environment: /proc/PID/environ, the guest's own text
-  @param status: /proc/PID/status
+  @param status: procfs.status
 
   """
   entries = (entry.partition(b"=") for entry in environment.split(b"\0"))
   found = {key: value for key, _, value in entries}
-  lines = (line.partition(":") for line in status.splitlines())
-  fields = {key: value.split() for key, _, value in lines}
-  numbers = fields.get("NSpid")
+  numbers = status.get("NSpid")
   path = os.fsdecode(found.get(b"NOTIFY_SOCKET", b""))
   if not numbers or found.get(b"WATCHDOG_PID") != numbers[-1].encode("ascii"):
     return None
   if not path.startswith("/"):
     return None
-  return Watched(pid, int(fields["Uid"][1]), int(fields["Gid"][1]), path)
+  return Watched(pid, int(status["Uid"][1]), int(status["Gid"][1]), path)
 
 
 def repeat(host: Host, pids: Iterable[int]) -> None:
@@ -121,7 +121,7 @@ def _look(proc: Path, pid: int) -> Watched | None:
     environment = (proc / f"{pid}/environ").read_bytes()
   except OSError:
     return None
-  return watched(environment, cgtree.read(f"{proc}/{pid}/status") or "", pid)
+  return watched(environment, procfs.status(proc, pid), pid)
 
 
 def _speak_for(proc: Path, found: Iterable[Watched]) -> None:
