@@ -33,8 +33,9 @@ from cluster.cluster import Instance
 
 PORT = 7000
 PERL = "/usr/local/lib/echo.pl"
-# With what every Debian has.  systemd kills it unless it gives signs of life.
-_PROGRAM = """\
+# With what every Debian has.  systemd kills it unless it gives signs of life,
+# and has it ignore SIGPIPE (systemd.exec(5), IgnoreSIGPIPE=).
+PROGRAM = """\
 use IO::Select;
 use IO::Socket::INET;
 use Socket;
@@ -54,7 +55,7 @@ while (1) {
   next if fork;
   while (sysread $line, my $text, 65536) {
     for (my $done = 0; $done < length $text;) {
-      $done += syswrite $line, $text, length($text) - $done, $done;
+      $done += syswrite($line, $text, length($text) - $done, $done) // exit;
     }
   }
   exit;
@@ -79,7 +80,7 @@ def _write(instance: Instance, path: str, text: str) -> None:
 
 def write_program(instance: Instance) -> None:
   """Puts the program into a guest that has Perl."""
-  _write(instance, PERL, _PROGRAM)
+  _write(instance, PERL, PROGRAM)
 
 
 def by_busybox(instance: Instance) -> None:

@@ -140,7 +140,8 @@ def test_the_nodes_debian_moves_there_and_back_as_a_guest(
   assert report.lost == report.repeated == 0
   assert not report.error
   # What CRIU does not bring back makes systemd spin.
-  assert groups.processor_share(instance, 10) < 0.5
+  share = groups.processor_share(instance, 10)
+  assert share < 0.5, instance.inside("ps -eo pid,user,time,args --sort=-time")
   instance.inside("systemctl restart cron")
   instance.gnt("shutdown")
   assert instance.status == "ADMIN_down"
