@@ -34,12 +34,15 @@ qa/migration-faults repeats the same faults.
 """
 
 import os
+import random
 
 import pytest
-from cluster.cluster import Cluster
-from cluster.migration_faults import cli
-from cluster.migration_faults.campaign import Campaign
+from cluster.cluster import Cluster, wait_for
+from cluster.migration_faults import cli, eyes
+from cluster.migration_faults.acts import killing_noded
+from cluster.migration_faults.campaign import Campaign, Verdict, migrate
 from cluster.migration_faults.catalogue import all_faults
+from cluster.migration_faults.injecting import Fault, Moment, Side, Where
 
 COUNT = 4
 # Faults that all have been seen; those of other seeds are for the campaign.
@@ -67,3 +70,35 @@ def test_a_migration_survives_whatever_happens(cluster: Cluster) -> None:
   finally:
     campaign.end()
   assert not defects
+
+
+@pytest.mark.criu
+@pytest.mark.lab("looks at the nodes from the machine that they run on")
+def test_a_start_is_refused_before_ganeti_touches_a_disk(
+  cluster: Cluster,
+) -> None:
+  """The job failed after the hand-over: Ganeti takes it for where it was.
+
+  A start made DRBD's half there primary beside the one in use, and was
+  refused only then.
+
+  """
+  instance = cluster.add(hv=("num_ttys=0",))
+  source = instance.node
+  dies = killing_noded(Side.SOURCE, -1.0)
+  fault = Fault("kill noded", Moment(Where.TARGET, "owner"), dies)
+  verdict = Verdict(str(fault))
+  migrate(fault, instance, source, random.Random(_SEED), verdict)
+  for node in cluster.nodes:
+    eyes.close(node)
+  assert verdict.hit
+  assert instance.node == source
+  wait_for(lambda: not instance.init_pid(), "the end on the source")
+  said = instance.refused("startup")
+  assert "hook" in said
+  assert "migrate --cleanup" in said
+  instance.gnt("migrate", "--cleanup", "-f")
+  assert instance.node != source
+  # Where it was, Ganeti keeps a link to the disk until it is there again.
+  instance.gnt("migrate", "-f")
+  assert (instance.node, instance.status) == (source, "running")

@@ -42,9 +42,10 @@ from .driver_errors import as_hypervisor_error
 from .host import Host
 
 if TYPE_CHECKING:
-  from .migration import calls
+  from .migration import before_start, calls
   from .migration.task import Task
 else:
+  before_start = late.Late("migration.before_start")
   calls = late.Late("migration.calls")
 
 
@@ -126,6 +127,18 @@ class MigrationFace:
       self._storage,
       calls.Info.from_text(info),
       success=bool(success),
+    )
+
+  @as_hypervisor_error
+  def CheckStart(self, name: str, disk: str, primary: str) -> None:
+    """Asked by our hook before Ganeti makes an instance's disks ready.
+
+    @param disk: UUID of the first disk
+    @param primary: name of the node where Ganeti wants the instance to run
+
+    """
+    before_start.check(
+      self._host, self._storage, name, disk=disk, primary=primary
     )
 
   def _part(self, instance: Any, target: str, *, live: bool) -> "Task":

@@ -188,13 +188,14 @@ def test_install_adds_udev_rules(
   assert list((work / "rules.d").iterdir()) == []
 
 
-def test_install_adds_hooks_for_grown_disks_and_for_the_watcher(
+def test_install_adds_hooks_for_ganeti_and_for_the_watcher(
   make: Make, share: pathlib.Path, work: pathlib.Path
 ) -> None:
   make("install")
   hooks = [p for p in (work / "hooks").rglob("*") if p.is_file()]
   where = {str(hook.parent.relative_to(work / "hooks")) for hook in hooks}
-  assert where == {"disk-grow-post.d", "watcher"}
+  before = {"instance-start-pre.d", "instance-reboot-pre.d"}
+  assert where == {"disk-grow-post.d", *before, "watcher"}
   for hook in hooks:
     assert hook.stat().st_mode & 0o777 == 0o755
     assert f'"{share}"' in hook.read_text()

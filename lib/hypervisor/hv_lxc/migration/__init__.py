@@ -32,6 +32,7 @@
 The story:
 
   calls.py       What Ganeti calls, in its own order
+  before_start.py  Whether Ganeti may begin to start an instance here
   preflight.py   What can be known before anything is changed
   source.py      The process on the node that the guest leaves
   precopy.py     Copies memory in rounds while the guest still runs

@@ -256,8 +256,10 @@ def needs_answerer(state: State, *, lives: bool, is_agreed: bool) -> bool:
 
 def why_still_unknown(state: State, answer: Event) -> Reason:
   """The reason to give when the other node's answer changed nothing."""
-  if state == State.GONE and answer == Event.PEER_RUNS:
-    return Reason.RUNS_THERE
   if answer == Event.PEER_BUSY:
     return Reason.BUSY_THERE
-  return Reason.UNSETTLED
+  if state != State.GONE:
+    return Reason.UNSETTLED
+  if answer == Event.PEER_RUNS:
+    return Reason.RUNS_THERE
+  return Reason.HANDED_OVER

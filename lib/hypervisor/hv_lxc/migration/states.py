@@ -182,6 +182,15 @@ class Reason(enum.Enum):
       " is off for good, mark it with gnt-node modify --offline=yes {peer}"
     ),
   )
+  HANDED_OVER = (
+    "Instance {name} has been handed over to {peer}, which does not answer",
+    (
+      "run gnt-instance migrate --cleanup {name} or, if the guest has ended"
+      " there, gnt-cluster verify, which makes {peer} answer, and repeat this;"
+      " if {peer} is off for good, mark it with gnt-node modify --offline=yes"
+      " {peer}"
+    ),
+  )
   BUSY_THERE = (
     "Instance {name} is being restored on {peer}",
     "repeat this in a minute",

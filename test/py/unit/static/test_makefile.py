@@ -37,6 +37,8 @@ LISTS = {
   "hv_lxc_files": ["lib/hypervisor/hv_lxc"],
   "devel_files": ["devel"],
   "dist_growhook_SCRIPTS": ["tools/hooks/disk-grow-post.d"],
+  "dist_starthook_SCRIPTS": ["tools/hooks/instance-start-pre.d"],
+  "dist_reboothook_SCRIPTS": ["tools/hooks/instance-start-pre.d"],
   "dist_watcherhook_SCRIPTS": ["tools/hooks/watcher"],
   "doc_files": ["doc"],
   "packaging_files": ["debian", "contrib"],

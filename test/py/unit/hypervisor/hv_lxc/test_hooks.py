@@ -27,7 +27,7 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""The hooks that Ganeti runs after a disk has grown, and as it watches."""
+"""The hooks that Ganeti runs: before a start, after a growth, as it watches."""
 
 import importlib.machinery
 import importlib.util
@@ -40,12 +40,14 @@ from ganeti import errors
 from ganeti.hypervisor import hv_base
 from ganeti.hypervisor.hv_lxc import report
 from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
+from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.migration import listing
 
 _HOOKS = pathlib.Path(__file__).resolve().parents[5] / "tools/hooks"
 _ENVIRONMENT = {
   "GANETI_INSTANCE_HYPERVISOR": "lxc",
   "GANETI_INSTANCE_NAME": "web1.example.com",
+  "GANETI_INSTANCE_PRIMARY": "node1.example.com",
   "GANETI_DISK": "1",
   "GANETI_INSTANCE_DISK0_UUID": "first",
   "GANETI_INSTANCE_DISK1_UUID": "second",
@@ -144,6 +146,75 @@ def test_what_went_wrong_is_told(
   monkeypatch.setattr(LXCHypervisor, "ResizeDisk", fail)
   assert hook.main() == 1
   assert capsys.readouterr().err == "resize2fs said no\n"
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+  """What the driver was asked before a start."""
+  asked: list[tuple[str, ...]] = []
+  monkeypatch.setattr(
+    LXCHypervisor, "CheckStart", lambda _, *argv: asked.append(argv)
+  )
+  for name, value in _ENVIRONMENT.items():
+    monkeypatch.setenv(name, value)
+  return asked
+
+
+@pytest.fixture
+def starting(
+  monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> types.ModuleType:
+  """The one before a start, on a node where a migration was."""
+  hook = _load("instance-start-pre.d")
+  (tmp_path / "web1.example.com").mkdir()
+  monkeypatch.setattr(hook, "_MIGRATIONS", str(tmp_path))
+  return hook
+
+
+def test_before_a_start_the_driver_is_asked(
+  starting: types.ModuleType, checked: list[tuple[str, ...]]
+) -> None:
+  assert starting.main() == 0
+  assert checked == [("web1.example.com", "first", "node1.example.com")]
+
+
+def test_a_start_is_kept_from_ganeti_with_the_reason(
+  starting: types.ModuleType,
+  checked: list[tuple[str, ...]],
+  monkeypatch: pytest.MonkeyPatch,
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  def fail(*_: Any) -> None:
+    raise errors.HypervisorError("it runs there")
+
+  monkeypatch.setattr(LXCHypervisor, "CheckStart", fail)
+  assert starting.main() == 1
+  assert capsys.readouterr().err == "it runs there\n"
+
+
+@pytest.mark.parametrize(
+  ("variable", "value"),
+  [
+    ("GANETI_INSTANCE_HYPERVISOR", "kvm"),
+    ("GANETI_INSTANCE_NAME", "never-migrated.example.com"),
+  ],
+)
+def test_before_another_start_nothing_is_asked(
+  starting: types.ModuleType,
+  checked: list[tuple[str, ...]],
+  monkeypatch: pytest.MonkeyPatch,
+  variable: str,
+  value: str,
+) -> None:
+  monkeypatch.setenv(variable, value)
+  assert starting.main() == 0
+  assert checked == []
+
+
+def test_the_hook_looks_where_the_driver_keeps_its_journals() -> None:
+  layout = Layout.below("/var/lib/ganeti", "r", "l", "c")
+  hook = _load("instance-start-pre.d")
+  assert str(layout.migrations) == hook._MIGRATIONS
 
 
 def test_the_watcher_has_the_node_go_on_with_migrations(

@@ -82,7 +82,7 @@ def test_every_act_and_reason_is_used() -> None:
   assert used == set(Act)
   reasons = {s.refuse for s in TABLE.values() if s.refuse}
   # Given when a question brought no answer that helps.
-  asked = {Reason.BUSY_THERE, Reason.RUNS_ELSEWHERE}
+  asked = {Reason.BUSY_THERE, Reason.HANDED_OVER, Reason.RUNS_ELSEWHERE}
   assert reasons | asked == set(Reason)
 
 
@@ -262,7 +262,7 @@ def test_the_part_a_node_plays(state: State) -> None:
   ("state", "answer", "reason"),
   [
     (State.GONE, Event.PEER_RUNS, Reason.RUNS_THERE),
-    (State.GONE, Event.PEER_SILENT, Reason.UNSETTLED),
+    (State.GONE, Event.PEER_SILENT, Reason.HANDED_OVER),
     (State.HANDING, Event.PEER_SILENT, Reason.UNSETTLED),
     (State.HANDING, Event.PEER_BUSY, Reason.BUSY_THERE),
   ],
