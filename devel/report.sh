@@ -29,21 +29,23 @@
 # What devel/check has found, and where the time went. Sourced by devel/check,
 # which sets ROOT, RELEASE and KINDS.
 
-PASSED=0 FAILED=0 SKIPPED=0 NEED_VM=0
+PASSED=0 FAILED=0 SKIPPED=0 NEED_VM=0 NOT_BEGUN=0
 # Where the time went: seconds at the last line of the report, and tests.
 COUNTED=0
 REPORT=() SLOWEST=()
 
-# count KIND PASSED FAILED SKIPPED NEED_VM
+# count KIND PASSED FAILED SKIPPED NEED_VM [NOT_BEGUN]
 count() {
   local line="$1${RELEASE:+, $RELEASE}: $2 passed, $3 failed"
   (($4 == 0)) || line+=", $4 skipped"
   (($5 == 0)) || line+=", $5 need a VM"
+  ((${6-0} == 0)) || line+=", $6 not begun, no time"
   line+=" ($((SECONDS - COUNTED)) s)"
   COUNTED=$SECONDS
   REPORT+=("$line")
   PASSED=$((PASSED + $2)) FAILED=$((FAILED + $3))
   SKIPPED=$((SKIPPED + $4)) NEED_VM=$((NEED_VM + $5))
+  NOT_BEGUN=$((NOT_BEGUN + ${6-0}))
 }
 
 # pytest_counts KIND OUTPUT STATUS: what pytest printed and how it ended. The
@@ -54,13 +56,13 @@ pytest_counts() {
   counts=$(sed -n 's/^ganeti-lxc-counts: //p' "$output" | tail -n 1)
   mapfile -t -O "${#SLOWEST[@]}" SLOWEST < <(
     grep -aE '^ *[0-9.]+s (setup|call|teardown) ' "$output")
-  local passed=0 failed=0 skipped=0 vm=0
-  read -r passed failed skipped vm <<<"${counts:-0 1 0 0}"
+  local passed=0 failed=0 skipped=0 vm=0 late=0
+  read -r passed failed skipped vm late <<<"${counts:-0 1 0 0 0}"
   if ((status != 0 && failed == 0)); then
     printf '%s\n' "$kind: pytest ended with status $status"
     failed=1
   fi
-  count "$kind" "$passed" "$failed" "$skipped" "$vm"
+  count "$kind" "$passed" "$failed" "$skipped" "$vm" "$late"
 }
 
 summary() {
@@ -72,8 +74,11 @@ summary() {
     printf 'The longest:\n'
     printf '%s\n' "${SLOWEST[@]}" | sort -rn | head -n 15
   }
+  ((NOT_BEGUN == 0)) ||
+    printf '%s\n' "$NOT_BEGUN not begun, no time: devel/check KIND has no limit"
   local line="$PASSED passed, $FAILED failed"
-  ((SKIPPED == 0)) || line+=", $SKIPPED skipped"
+  ((SKIPPED + NOT_BEGUN == 0)) ||
+    line+=", $((SKIPPED + NOT_BEGUN)) skipped"
   printf '%s\n' "$line"
 }
 
