@@ -29,14 +29,13 @@
 
 """When the node daemon is restarted, and what that waits for."""
 
-import importlib.machinery
-import importlib.util
 import pathlib
 import subprocess
 import sys
 from types import ModuleType
 
 import pytest
+import scripts
 from ganeti_lxc_tools import migrations, node, placing
 from ganeti_lxc_tools.errors import ToolError
 
@@ -86,12 +85,7 @@ def daemon(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
 
 @pytest.fixture
 def program() -> ModuleType:
-  loader = importlib.machinery.SourceFileLoader("place", str(_PROGRAM))
-  spec = importlib.util.spec_from_loader("place", loader)
-  assert spec is not None
-  module = importlib.util.module_from_spec(spec)
-  loader.exec_module(module)
-  return module
+  return scripts.load(_PROGRAM)
 
 
 def run(program: ModuleType, *argv: str) -> None:

@@ -54,10 +54,10 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from ..errors import Failed, LxcError
+from .closing import Closes
 from .message_fields import MAX_TEXT
 from .messages import (
   Data,
@@ -93,7 +93,7 @@ class Cancelled(Failed):
   """Somebody on this side ended it."""
 
 
-class Channel:
+class Channel(Closes):
   """An authenticated connection.
 
   @ivar peer: the other node's address, for people
@@ -121,17 +121,6 @@ class Channel:
     self._sending = threading.Lock()
     self._receiving = threading.Lock()
     self._wake = Wake()
-
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
-    self.close()
 
   def send(self, *messages: Message) -> None:
     """Sends; returns when the kernel has taken it all.

@@ -44,10 +44,9 @@ import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ..errors import Failed, Refused
+from .closing import Closes
 from .manifest import Manifest
 from .messages import (
   Anew,
@@ -98,7 +97,7 @@ class _Incoming:
   crc: int = 0
 
 
-class Intake:
+class Intake(Closes):
   """Receives all files of one migration, from one connection.
 
   @param home: a directory that only root can enter; see L{clear}
@@ -119,17 +118,6 @@ class Intake:
     self.received = 0
     self.complete = False
     self._top = self._directory(None, str(home))
-
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
-    self.close()
 
   def take(self, message: Transfer) -> None:
     """One message of the transfer.

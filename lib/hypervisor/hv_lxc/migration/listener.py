@@ -45,12 +45,11 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ..errors import LxcError
 from . import handshake, tls
 from .channel import Cancelled, Channel, NoAnswer
+from .closing import Closes
 from .messages import FROM_SOURCE, Booting, Hello, Trouble
 from .waiting import Wake, poll
 
@@ -70,7 +69,7 @@ class _Stranger:
   events: int = select.POLLIN
 
 
-class Listener:
+class Listener(Closes):
   """Accepts sources of the migrations that it is told of.
 
   @param listening: from L{tls.listen}, perhaps of the process before;
@@ -99,17 +98,6 @@ class Listener:
   def port(self) -> int:
     """Where it listens."""
     return int(self._socket.getsockname()[1])
-
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
-    self.close()
 
   def accept(self, timeout_s: float | None = None) -> Channel:
     """The next source that proved itself.

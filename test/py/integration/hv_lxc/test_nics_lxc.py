@@ -37,9 +37,10 @@ from pathlib import Path
 
 import pytest
 from ganeti.hypervisor.hv_lxc import nic_links, nics
-from ganeti.hypervisor.hv_lxc.command import Result, run
+from ganeti.hypervisor.hv_lxc.command import Result
 from ganeti.hypervisor.hv_lxc.host import wait_until
 from ganeti.hypervisor.hv_lxc.model import NicMode, NicSpec
+from integration.hv_lxc import busybox
 from integration.hv_lxc.netns import Network, network
 
 HOOKS = Path(__file__).parents[4] / "lib/hypervisor/hv_lxc"
@@ -170,19 +171,7 @@ def remove_cgroups(top: Path) -> None:
 
 def make_root(root: Path) -> None:
   """A root file system of the node's own busybox and its libraries."""
-  busybox = shutil.which("busybox")
-  assert busybox, "busybox is not installed"
-  for name in ("bin", "sbin", "dev", "proc", "sys", "etc", "tmp"):
-    (root / name).mkdir(parents=True)
-  shutil.copy(busybox, root / "bin/busybox")
-  for word in run(["ldd", busybox]).stdout.split():
-    if word.startswith("/"):
-      target = root / word[1:]
-      target.parent.mkdir(parents=True, exist_ok=True)
-      shutil.copy(word, target)
-  for applet in APPLETS:
-    (root / "bin" / applet).symlink_to("busybox")
-  (root / "sbin/init").symlink_to("../bin/busybox")
+  busybox.make_root(root, applets=APPLETS, in_sbin=("init",), more=())
   (root / "etc/inittab").write_text(
     "::respawn:/bin/sleep 1000\n::ctrlaltdel:/bin/reboot\n"
   )

@@ -37,7 +37,6 @@ console.
 import contextlib
 import itertools
 import os
-import shutil
 import socket
 import time
 import uuid
@@ -68,6 +67,7 @@ from ganeti.hypervisor.hv_lxc.model import (
   Params,
 )
 from ganeti.hypervisor.hv_lxc.request import StartRequest
+from integration.hv_lxc import busybox
 
 BRIDGE = "brmig"
 GATEWAY = "192.0.2.1"
@@ -106,28 +106,16 @@ APPLETS = (
   *("sh", "init", "ip", "nc", "cat", "sleep", "reboot", "poweroff", "mknod"),
   *("head", "tty", "getty", "login"),
 )
-DIRECTORIES = (
-  *("bin", "sbin", "dev", "proc", "sys", "etc", "tmp", "run", "var", "mnt"),
-  "root",
-)
 PASSWD = "root::0:0:root:/root:/bin/sh\n"
 
 
 def make_root(root: Path) -> None:
-  busybox = shutil.which("busybox")
-  assert busybox, "busybox is not installed"
-  for name in DIRECTORIES:
-    (root / name).mkdir(parents=True)
-  shutil.copy(busybox, root / "bin/busybox")
-  for word in run(["ldd", busybox]).stdout.split():
-    if word.startswith("/"):
-      target = root / word[1:]
-      target.parent.mkdir(parents=True, exist_ok=True)
-      shutil.copy(word, target)
-  for applet in APPLETS:
-    (root / "bin" / applet).symlink_to("busybox")
-  for applet in ("init", "reboot", "poweroff", "getty"):
-    (root / "sbin" / applet).symlink_to("../bin/busybox")
+  busybox.make_root(
+    root,
+    applets=APPLETS,
+    in_sbin=("init", "reboot", "poweroff", "getty"),
+    more=("run", "var", "mnt", "root"),
+  )
   (root / "etc/inittab").write_text(INITTAB)
   (root / "etc/fstab").write_text("")
   (root / "etc/passwd").write_text(PASSWD)

@@ -29,13 +29,12 @@
 
 """The hooks that Ganeti runs: before a start, after a growth, as it watches."""
 
-import importlib.machinery
-import importlib.util
 import pathlib
 import types
 from typing import Any
 
 import pytest
+import scripts
 from ganeti import errors
 from ganeti.hypervisor import hv_base
 from ganeti.hypervisor.hv_lxc import report
@@ -56,13 +55,7 @@ _ENVIRONMENT = {
 
 def _load(directory: str) -> types.ModuleType:
   """The script that Ganeti runs from that directory."""
-  path = _HOOKS / directory / "ganeti-lxc"
-  loader = importlib.machinery.SourceFileLoader("hook", str(path))
-  spec = importlib.util.spec_from_loader("hook", loader)
-  assert spec is not None
-  module = importlib.util.module_from_spec(spec)
-  loader.exec_module(module)
-  return module
+  return scripts.load(_HOOKS / directory / "ganeti-lxc")
 
 
 @pytest.fixture

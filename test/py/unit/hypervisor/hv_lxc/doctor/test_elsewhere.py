@@ -45,26 +45,15 @@ from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.model import Problem
 from ganeti.hypervisor.hv_lxc.node import Node
+from unit.hypervisor.hv_lxc.doctor.samples import FACTS
 
 NAME = "inst1.lab"
-MINE = Facts(
-  kernel="6.12.1",
-  lxc="6.0.4",
-  criu="4.1.1",
-  criu_features=("mem_dirty_track",),
-  cgroup="v2",
-  apparmor=True,
-  cpu_model="A",
-  cpu_flags=("avx", "sse"),
-  inet_sockets=True,
-  sys_resource=True,
-)
 # The nodes, and who answers what.
 SAID: dict[str, Callable[[], Result]] = {
-  "like.lab": lambda: told(MINE),
+  "like.lab": lambda: told(FACTS),
   "old.lab": lambda: told(
     dataclasses.replace(
-      MINE, cpu_flags=("sse",), criu="3.17", lxc="5.0.2", kernel="6.1.0"
+      FACTS, cpu_flags=("sse",), criu="3.17", lxc="5.0.2", kernel="6.1.0"
     )
   ),
   "dead.lab": lambda: Result(("ssh",), 255, "", "No route to host"),
@@ -113,7 +102,7 @@ class Cluster:
   def found(self) -> dict[str, Destination]:
     host = Host(layout=self.layout, run=self.run)
     node = Node(host=host, search_path="/nowhere")
-    all_of_them = elsewhere.destinations(node, MINE, NAME)
+    all_of_them = elsewhere.destinations(node, FACTS, NAME)
     return {other.node: other for other in all_of_them}
 
 
@@ -189,7 +178,7 @@ def test_a_configuration_that_says_nothing(cluster: Cluster, text: str) -> None:
 def test_no_cluster(tmp_path: pathlib.Path) -> None:
   layout = Layout.below(*(str(tmp_path / n) for n in ("d", "r", "l", "c")))
   node = Node(host=Host(layout=layout), search_path="/nowhere")
-  assert elsewhere.destinations(node, MINE, NAME) == ()
+  assert elsewhere.destinations(node, FACTS, NAME) == ()
 
 
 def report(*destinations: Destination) -> GuestReport:
@@ -199,7 +188,7 @@ def report(*destinations: Destination) -> GuestReport:
     blockers=(),
     lost=(),
     live=(),
-    facts=MINE,
+    facts=FACTS,
     destinations=destinations,
   )
 

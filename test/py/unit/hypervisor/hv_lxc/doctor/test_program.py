@@ -44,6 +44,7 @@ from ganeti.hypervisor.hv_lxc.doctor.facts import (
   to_text,
 )
 from unit.hypervisor.hv_lxc import fake_node
+from unit.hypervisor.hv_lxc.doctor.samples import FACTS
 from unit.hypervisor.hv_lxc.doctor.test_reading import FakeProc
 from unit.hypervisor.hv_lxc.fake_groups import NAME, FakeGroups, write
 from unit.hypervisor.hv_lxc.fake_node import FakeNode
@@ -276,20 +277,6 @@ def test_file_that_holds_no_facts(
   write(file, text)
   assert doctor(node, "--compare", str(file), NAME) == program.UNANSWERED
   assert "does not hold a node's facts" in capsys.readouterr().err
-
-
-FACTS = Facts(
-  kernel="6.12.1",
-  lxc="6.0.4",
-  criu="4.1.1",
-  criu_features=("mem_dirty_track",),
-  cgroup="v2",
-  apparmor=True,
-  cpu_model="A",
-  cpu_flags=("avx", "sse"),
-  inet_sockets=True,
-  sys_resource=True,
-)
 
 
 def changed(**values: object) -> Facts:
