@@ -96,6 +96,7 @@ def test_a_start_is_refused_before_ganeti_touches_a_disk(
   wait_for(lambda: not instance.init_pid(), "the end on the source")
   said = instance.refused("startup")
   assert "hook" in said
+  assert "WARNING" not in said
   assert "migrate --cleanup" in said
   instance.gnt("migrate", "--cleanup", "-f")
   assert instance.node != source
