@@ -137,8 +137,7 @@ def test_no_command_escapes() -> None:
 
 # Driver, hooks and rules are those of the package, which has placed them too.
 _TAKE_AWAY = f"""
-make -C {_SOURCE} uninstall GANETI_VERSIONS= growhookdir= watcherhookdir= \
-  udevrulesdir=
+make -C {_SOURCE} uninstall GANETI_VERSIONS= hooksdir=/nowhere udevrulesdir=
 rm -rf /etc/cron.d/ganeti-lxc-metrics /var/lib/prometheus /etc/ganeti/lxc
 sysctl -q -w net.ipv4.ip_forward=0
 """
