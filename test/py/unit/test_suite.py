@@ -28,7 +28,9 @@
 
 """What all tests have in common."""
 
+import dataclasses
 import time
+from typing import Any
 
 import pytest
 import suite
@@ -62,3 +64,33 @@ def test_not_begun_when_the_time_is_over(
   monkeypatch.setattr(suite, "NOT_AFTER", time.time() - 1)
   assert suite.pytest_runtest_protocol(request.node) is True
   assert left == [request.node]
+
+
+@dataclasses.dataclass
+class FakeItem:
+  """A test that may take so long; None as long as others of its kind."""
+
+  limit_s: float | None
+
+  def get_closest_marker(self, name: str) -> pytest.Mark | None:
+    assert name == "timeout"
+    if self.limit_s is None:
+      return None
+    return pytest.mark.timeout(self.limit_s).mark
+
+
+@pytest.mark.parametrize(
+  ("limit", "order"),
+  [(0, [900, None, 1800, None, 600]), (1e12, [None, None, 600, 900, 1800])],
+)
+def test_what_takes_long_comes_last_where_time_is_short(
+  monkeypatch: pytest.MonkeyPatch,
+  request: pytest.FixtureRequest,
+  limit: float,
+  order: list[float | None],
+) -> None:
+  monkeypatch.setattr(suite, "NOT_AFTER", limit)
+  monkeypatch.setattr(suite, "IN_VM", True)
+  items: list[Any] = [FakeItem(s) for s in (900, None, 1800, None, 600)]
+  suite.pytest_collection_modifyitems(request.config, items)
+  assert [item.limit_s for item in items] == order
