@@ -42,7 +42,13 @@ from cluster.migration_faults import cli, eyes
 from cluster.migration_faults.acts import killing_noded
 from cluster.migration_faults.campaign import Campaign, Verdict, migrate
 from cluster.migration_faults.catalogue import all_faults
-from cluster.migration_faults.injecting import Fault, Moment, Side, Where
+from cluster.migration_faults.injecting import (
+  Context,
+  Fault,
+  Moment,
+  Side,
+  Where,
+)
 
 COUNT = 4
 # Faults that all have been seen; those of other seeds are for the campaign.
@@ -72,6 +78,12 @@ def test_a_migration_survives_whatever_happens(cluster: Cluster) -> None:
   assert not defects
 
 
+def _kill_both(context: Context) -> str:
+  """The target's first, so that Ganeti cannot have it give the guest back."""
+  kills = (killing_noded(side, -1.0) for side in (Side.TARGET, Side.SOURCE))
+  return ", ".join([kill(context) for kill in kills])
+
+
 @pytest.mark.criu
 @pytest.mark.lab("looks at the nodes from the machine that they run on")
 def test_a_start_is_refused_before_ganeti_touches_a_disk(
@@ -85,8 +97,8 @@ def test_a_start_is_refused_before_ganeti_touches_a_disk(
   """
   instance = cluster.add(hv=("num_ttys=0",))
   source = instance.node
-  dies = killing_noded(Side.SOURCE, -1.0)
-  fault = Fault("kill noded", Moment(Where.TARGET, "owner"), dies)
+  moment = Moment(Where.TARGET, "owner")
+  fault = Fault("kill both node daemons", moment, _kill_both)
   verdict = Verdict(str(fault))
   migrate(fault, instance, source, random.Random(_SEED), verdict)
   for node in cluster.nodes:
