@@ -71,6 +71,7 @@ Between the nodes:
   auth.py        Both sides prove that they know a migration's secret
   tls.py         The encrypted connection, pinned to the node certificate
   channel.py     The connection, for messages
+  closing.py     What is closed at the end of its with block
   messages.py    What the two nodes of a migration say to each other
   message_fields.py  What their fields can be
   wire.py        Frames: how messages between the two nodes are written
