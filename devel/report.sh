@@ -36,16 +36,16 @@ REPORT=() SLOWEST=()
 
 # count KIND PASSED FAILED SKIPPED NEED_VM [NOT_BEGUN]
 count() {
-  local line="$1${RELEASE:+, $RELEASE}: $2 passed, $3 failed"
+  local line="$1${RELEASE:+, $RELEASE}: $2 passed, $3 failed" late=${6:-0}
   (($4 == 0)) || line+=", $4 skipped"
   (($5 == 0)) || line+=", $5 need a VM"
-  ((${6-0} == 0)) || line+=", $6 not begun, no time"
+  ((late == 0)) || line+=", $late not begun, no time"
   line+=" ($((SECONDS - COUNTED)) s)"
   COUNTED=$SECONDS
   REPORT+=("$line")
   PASSED=$((PASSED + $2)) FAILED=$((FAILED + $3))
   SKIPPED=$((SKIPPED + $4)) NEED_VM=$((NEED_VM + $5))
-  NOT_BEGUN=$((NOT_BEGUN + ${6-0}))
+  NOT_BEGUN=$((NOT_BEGUN + late))
 }
 
 # pytest_counts KIND OUTPUT STATUS: what pytest printed and how it ended. The

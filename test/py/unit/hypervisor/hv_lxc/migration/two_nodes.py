@@ -35,12 +35,12 @@ import pathlib
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from ganeti.hypervisor.hv_lxc.migration import connecting, tls
 from ganeti.hypervisor.hv_lxc.migration.auth import Secret
 from ganeti.hypervisor.hv_lxc.migration.channel import Channel
+from ganeti.hypervisor.hv_lxc.migration.closing import Closes
 from ganeti.hypervisor.hv_lxc.migration.listener import Listener
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def new_certificate(directory: pathlib.Path, serial: int) -> pathlib.Path:
   return path
 
 
-class TwoNodes:
+class TwoNodes(Closes):
   """The target listens; the source connects as often as it likes."""
 
   def __init__(self, certificate: pathlib.Path):
@@ -77,15 +77,8 @@ class TwoNodes:
     self._pool = ThreadPoolExecutor(1)
     self._ends = contextlib.ExitStack()
 
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
+  def close(self) -> None:
+    """Ends what waits, then all of it."""
     self.listener.cancel()
     self._ends.close()
     self._pool.shutdown()
