@@ -70,7 +70,8 @@ class Scanner:
   def scan(self) -> dict[str, object]:
     """Boots that run on each node, and the nodes that have it mounted."""
     pids = [int(e) for e in os.listdir("/proc") if e.isdigit()]  # noqa: PTH208
-    self._seen = {p: v for p, v in self._seen.items() if p in set(pids)}
+    alive = set(pids)
+    self._seen = {p: v for p, v in self._seen.items() if p in alive}
     boots: dict[str, list[str]] = {}
     for pid in pids:
       node, is_guest = self._place(pid)

@@ -29,10 +29,11 @@
 
 """A client that counts, and connects again when it is cut off.
 
-Usage: witness.py HOST PORT
+Usage: witness.py HOST PORT PAUSE
 
-Sends numbered lines with a check and reads them back.  Upon each line that
-it is sent it prints what it saw; ends with its standard input.
+Sends numbered lines with a check and reads them back, with PAUSE seconds in
+between.  Upon each line that it is sent it prints what it saw; ends with its
+standard input.
 
 """
 
@@ -45,7 +46,6 @@ import sys
 import time
 
 _AHEAD = 32
-_PAUSE_S = 0.01
 _CONNECT_S = 2.0
 
 
@@ -71,8 +71,9 @@ def _find_out(link: socket.socket) -> None:
 class Witness:
   """Counts over all its connections."""
 
-  def __init__(self, host: str, port: int):
+  def __init__(self, host: str, port: int, pause_s: float):
     self._to = (host, port)
+    self._pause_s = pause_s
     self._link: socket.socket | None = None
     self.connections = 0
     self.received = 0
@@ -112,7 +113,7 @@ class Witness:
       self._sent += 1
       self._out += line(self._sent)
     wanted = [link] if self._out else []
-    ready, writable, _ = select.select([link], wanted, [], _PAUSE_S)
+    ready, writable, _ = select.select([link], wanted, [], self._pause_s)
     with contextlib.suppress(BlockingIOError):
       if writable:
         self._out = self._out[link.send(self._out) :]
@@ -150,10 +151,11 @@ class Witness:
 
 def main(argv: list[str]) -> int:
   """Counts until nobody wants to know any more."""
-  witness = Witness(argv[1], int(argv[2]))
+  pause_s = float(argv[3])
+  witness = Witness(argv[1], int(argv[2]), pause_s)
   while True:
     witness.step()
-    time.sleep(_PAUSE_S)
+    time.sleep(pause_s)
     if select.select([sys.stdin], [], [], 0)[0]:
       if not sys.stdin.readline():
         return 0
