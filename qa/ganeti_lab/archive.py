@@ -37,14 +37,12 @@ nothing of this machine's own.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import pathlib
 import platform
 import tarfile
 from io import BytesIO
 
-from . import command, host, image, lock, plan
+from . import command, host, kept
 from .node import Node
 from .progress import Progress
 
@@ -64,28 +62,19 @@ class Packages:
   suite: str
   names: tuple[str, ...]
 
-  @property
-  def directory(self) -> pathlib.Path:
-    """Where they are kept."""
-    recipe = json.dumps([self.suite, self.names, platform.machine()])
-    key = hashlib.sha256(recipe.encode()).hexdigest()[:12]
-    return plan.CACHE_ROOT / f"{self.label}-{key}"
-
   def ensure(self, progress: Progress) -> tuple[pathlib.Path, ...]:
     """Their files, fetched once.
 
     @raise LabCommandError: when apt-get fails
 
     """
-    target = self.directory
-    with lock.held(f"cache-{self.label}", progress.say):
-      if not target.is_dir():
-        building = target.with_name(f"building-{target.name}")
-        image.remove_tree(building)
-        with progress.step(f"{self.label} of {self.suite}, fetched once"):
-          self._fetch(building, host.mirrors(), progress)
-        building.rename(target)
-    return tuple(sorted(target.glob("*.deb")))
+    recipe = [self.suite, self.names, platform.machine()]
+    directory = kept.Kept(self.label, recipe).ensure(
+      f"{self.label} of {self.suite}, fetched once",
+      lambda building: self._fetch(building, host.mirrors(), progress),
+      progress,
+    )
+    return tuple(sorted(directory.glob("*.deb")))
 
   def _fetch(
     self, building: pathlib.Path, mirrors: host.Mirrors, progress: Progress
@@ -117,7 +106,7 @@ class Packages:
     ):
       what = f"{self.label} of {self.suite}"
       command.run(what, argv, note=progress.note, env=env)
-    image.remove_tree(apt)
+    kept.remove_tree(apt)
 
 
 def install(node: Node, packages: tuple[pathlib.Path, ...]) -> str:

@@ -40,9 +40,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import hashlib
 import io
-import json
 import pathlib
 import re
 import shlex
@@ -53,7 +51,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 
-from . import command, host, image, install, lock, plan, vm_host, vm_image
+from . import command, host, image, install, kept, vm_host, vm_image
 from . import vm_qemu as qemu
 from .errors import LabError
 from .progress import Progress
@@ -219,18 +217,14 @@ def ensure(release: str, progress: Progress) -> VmImage:
   @raise LabError: when it cannot be built
 
   """
-  recipe = json.dumps([sorted(_FILES.items()), _PACKAGES, _ENABLED, _MASKED])
-  key = hashlib.sha256(recipe.encode()).hexdigest()[:12]
-  target = VmImage(plan.CACHE_ROOT / f"fresh-{release}-{key}")
-  with lock.held(f"cache-fresh-{release}", progress.say):
-    if not target.directory.is_dir():
-      for stale in plan.CACHE_ROOT.glob(f"*fresh-{release}-*"):
-        image.remove_tree(stale)
-      building = plan.CACHE_ROOT / f"building-{target.directory.name}"
-      building.mkdir(mode=0o755, parents=True)
-      with progress.step(f"new Debian {release}, built once"):
-        _build(release, building, progress.note)
-      building.rename(target.directory)
+  recipe = [sorted(_FILES.items()), _PACKAGES, _ENABLED, _MASKED]
+  target = VmImage(
+    kept.Kept(f"fresh-{release}", recipe).ensure(
+      f"new Debian {release}, built once",
+      lambda building: _build(release, building, progress.note),
+      progress,
+    )
+  )
   vm_host.choose_accelerator(target.kernel, target.initrd, progress)
   return target
 
@@ -249,4 +243,4 @@ def _build(
   for name in ("vmlinuz", "initrd.img"):
     vm_image.newest(root / "boot", name).rename(building / name)
   vm_image.make_disk(root, building / "root.img")
-  image.remove_tree(root)
+  kept.remove_tree(root)

@@ -31,16 +31,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 
-from . import command, host, lock, plan, state
+from . import command, host
 from .errors import LabError
+from .kept import Kept
 from .progress import Progress
 
 RELEASES = ("trixie", "bookworm")
@@ -101,21 +98,19 @@ _CONTAINED = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 _POLICY = "#!/bin/sh\nexit 101\n"
 
 
-def key(release: str) -> str:
-  """Changes whenever the recipe does."""
-  recipe = json.dumps([_RECIPE_VERSION, release, sorted(set(_PACKAGES))])
-  return hashlib.sha256(recipe.encode()).hexdigest()[:12]
+def of(release: str) -> Kept:
+  """The root file system of this recipe, built or not."""
+  recipe = [_RECIPE_VERSION, release, sorted(set(_PACKAGES))]
+  return Kept(f"rootfs-{release}", recipe)
 
 
 def directory(release: str) -> pathlib.Path:
   """Where the finished root file system of this recipe is."""
-  return plan.CACHE_ROOT / f"rootfs-{release}-{key(release)}"
+  return of(release).directory
 
 
 def ensure(release: str, progress: Progress) -> pathlib.Path:
   """Build the root file system unless it is there.
-
-  It is built under another name and renamed when complete.
 
   @raise LabError: when the release is unknown or the build fails
 
@@ -124,19 +119,11 @@ def ensure(release: str, progress: Progress) -> pathlib.Path:
     raise LabError(
       f"Release {release!r} is not known; choose one of {', '.join(RELEASES)}"
     )
-  target = directory(release)
-  with lock.held(f"cache-{release}", progress.say):
-    if target.is_dir():
-      return target
-    plan.CACHE_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for stale in plan.CACHE_ROOT.glob(f"building-rootfs-{release}-*"):
-      remove_tree(stale)
-    building = plan.CACHE_ROOT / f"building-{target.name}"
-    with progress.step(f"root file system {release}, built once"):
-      _build(release, building, progress)
-    building.rename(target)
-    _drop_outdated(release, target)
-  return target
+  return of(release).ensure(
+    f"root file system {release}, built once",
+    lambda root: _build(release, root, progress),
+    progress,
+  )
 
 
 def _build(release: str, root: pathlib.Path, progress: Progress) -> None:
@@ -246,41 +233,6 @@ def _clean(root: pathlib.Path) -> None:
     root / "etc/apt/apt.conf.d/90host",
   ]:
     path.unlink()
-
-
-def _drop_outdated(release: str, current: pathlib.Path) -> None:
-  """Remove images of older recipes that no lab stands on."""
-  used = {
-    record.image
-    for record in map(state.load, state.labs())
-    if record is not None
-  }
-  for path in plan.CACHE_ROOT.glob(f"rootfs-{release}-*"):
-    if path != current and str(path) not in used:
-      remove_tree(path)
-
-
-def purge(progress: Progress) -> None:
-  """Remove all caches, unless a lab stands on them."""
-  with contextlib.ExitStack() as locks:
-    for release in RELEASES:
-      locks.enter_context(lock.held(f"cache-{release}", progress.say))
-    others = state.labs()
-    if others:
-      progress.say(
-        f"{plan.CACHE_ROOT} stays: it is used by {', '.join(others)}"
-      )
-    else:
-      remove_tree(plan.CACHE_ROOT)
-
-
-def remove_tree(root: pathlib.Path) -> None:
-  """Remove a directory tree, on its own file system alone."""
-  if not root.exists():
-    return
-  if os.path.ismount(root):
-    raise LabError(f"{root} is a mount point; unmount it first")
-  command.run("clean-up", ["rm", "-rf", "--one-file-system", str(root)])
 
 
 def check_overlay(scratch: pathlib.Path) -> None:

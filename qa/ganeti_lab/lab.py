@@ -45,6 +45,7 @@ from . import (
   host,
   image,
   install,
+  kept,
   keys,
   lock,
   loops,
@@ -159,7 +160,7 @@ def _all_running(record: State) -> bool:
 
 def _build(request: UpRequest, record: State, progress: Progress) -> None:
   host.prepare(progress)
-  image.remove_tree(record.plan.data_dir)
+  kept.remove_tree(record.plan.data_dir)
   build = _build_machines if request.backend == "vm" else _build_namespaces
   record = build(request, record, progress)
   record.but(phase=Phase.UP)
@@ -386,5 +387,5 @@ def down(name: str, progress: Progress, *, purge: bool) -> None:
       teardown.take_down(name)
       vm_lab.remove_disks(name)
     if purge:
-      image.remove_tree(plan.DATA_ROOT / name)
-      image.purge(progress)
+      kept.remove_tree(plan.DATA_ROOT / name)
+      kept.purge(progress)

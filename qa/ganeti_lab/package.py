@@ -34,7 +34,7 @@ from __future__ import annotations
 import hashlib
 import pathlib
 
-from . import command, image, lock, plan
+from . import command, kept, lock, plan
 from .progress import Progress
 
 # What a build takes anything from.
@@ -103,4 +103,4 @@ def _drop_oldest(current: pathlib.Path) -> None:
     key=lambda path: path.stat().st_mtime,
   )
   for path in others[: -_KEPT or None]:
-    image.remove_tree(path)
+    kept.remove_tree(path)

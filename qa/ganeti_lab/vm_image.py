@@ -37,9 +37,6 @@ plus what makes a whole machine of it, all of it Debian's packages.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import os
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -48,13 +45,12 @@ from . import (
   command,
   host,
   image,
-  lock,
   plan,
-  state,
   vm_host,
   vm_qemu,
 )
 from .errors import LabError
+from .kept import Kept, remove_tree
 from .progress import Progress
 
 _RECIPE_VERSION = 1
@@ -201,25 +197,27 @@ class VmImage:
     return self.directory / "initrd.img"
 
 
-def key(release: str) -> str:
-  """Changes whenever the recipe, or that of what it builds on, does."""
-  recipe = json.dumps(
-    [
-      _RECIPE_VERSION,
-      image.key(release),
-      sorted(_PACKAGES),
-      sorted(_MASKED),
-      sorted((*_ENABLED, *_DISABLED)),
-      sorted(_FILES.items()),
-      _DISK_SIZE,
-    ]
-  )
-  return hashlib.sha256(recipe.encode()).hexdigest()[:12]
+def kept(release: str) -> Kept:
+  """The image of this recipe, built or not.
+
+  The recipe has that of what it builds on.
+
+  """
+  recipe = [
+    _RECIPE_VERSION,
+    image.of(release).key,
+    sorted(_PACKAGES),
+    sorted(_MASKED),
+    sorted((*_ENABLED, *_DISABLED)),
+    sorted(_FILES.items()),
+    _DISK_SIZE,
+  ]
+  return Kept(f"vm-{release}", recipe)
 
 
 def of(release: str) -> VmImage:
   """The image of this recipe, built or not."""
-  return VmImage(plan.CACHE_ROOT / f"vm-{release}-{key(release)}")
+  return VmImage(kept(release).directory)
 
 
 def ensure(release: str, progress: Progress) -> VmImage:
@@ -228,20 +226,15 @@ def ensure(release: str, progress: Progress) -> VmImage:
   @raise LabError: when the release is unknown or the build fails
 
   """
-  target = of(release)
-  with lock.held(f"cache-vm-{release}", progress.say):
-    if target.directory.is_dir():
-      vm_host.choose_accelerator(target.kernel, target.initrd, progress)
-      return target
-    root = image.ensure(release, progress)
-    for stale in plan.CACHE_ROOT.glob(f"building-vm-{release}-*"):
-      image.remove_tree(stale)
-    building = plan.CACHE_ROOT / f"building-{target.directory.name}"
-    building.mkdir(mode=0o755)
-    with progress.step(f"virtual machine image {release}, built once"):
-      _build(release, root, building, progress)
-    building.rename(target.directory)
-    _drop_outdated(release, target)
+  root = image.ensure(release, progress)
+  target = VmImage(
+    kept(release).ensure(
+      f"virtual machine image {release}, built once",
+      lambda building: _build(release, root, building, progress),
+      progress,
+    )
+  )
+  vm_host.choose_accelerator(target.kernel, target.initrd, progress)
   return target
 
 
@@ -266,7 +259,7 @@ def _build(
     shutil.copy(newest(root / "boot", name), building / name)
   with progress.step("  file system"):
     make_disk(root, building / "root.img")
-  image.remove_tree(root)
+  remove_tree(root)
   stock = VmImage(building)
   vm_host.choose_accelerator(stock.kernel, stock.initrd, progress)
   with progress.step("  first boot"):
@@ -358,14 +351,3 @@ def make_disk(root: pathlib.Path, disk: pathlib.Path) -> None:
       _DISK_SIZE,
     ],
   )
-
-
-def _drop_outdated(release: str, current: VmImage) -> None:
-  used = {
-    record.image
-    for record in map(state.load, state.labs())
-    if record is not None
-  }
-  for path in plan.CACHE_ROOT.glob(f"vm-{release}-*"):
-    if path != current.directory and os.fspath(path) not in used:
-      image.remove_tree(path)

@@ -42,7 +42,7 @@ import io
 import pathlib
 import tarfile
 
-from . import command, image, install
+from . import command, image, install, kept
 from .errors import LabCommandError, LabError
 from .node import Node
 from .progress import Progress
@@ -95,7 +95,7 @@ def build(release: str, scratch: pathlib.Path, checkout: bytes) -> bytes:
     raise LabError(
       f"{lower}, on which the driver is built, is gone; run: qa/lab up"
     )
-  image.remove_tree(scratch)
+  kept.remove_tree(scratch)
   for name in ("upper", "work", "root"):
     (scratch / name).mkdir(mode=0o755, parents=True)
   words = ["sh", "-euc", _SCRIPT, "build", str(lower), str(scratch), _INSIDE]
@@ -108,7 +108,7 @@ def build(release: str, scratch: pathlib.Path, checkout: bytes) -> bytes:
     )
     return _archive(scratch / "upper")
   finally:
-    image.remove_tree(scratch)
+    kept.remove_tree(scratch)
 
 
 def _archive(upper: pathlib.Path) -> bytes:

@@ -51,8 +51,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from . import (
   cluster,
-  image,
   install,
+  kept,
   keys,
   lock,
   network,
@@ -131,7 +131,7 @@ def remove_disks(name: str) -> None:
   """Remove what the machines of a lab that is down wrote, if it had any."""
   directory = plan.DATA_ROOT / name
   if (directory / _MARK).exists():
-    image.remove_tree(directory)
+    kept.remove_tree(directory)
 
 
 def _made_by(record: State) -> list[str]:
@@ -169,7 +169,7 @@ def _start_network(lab: LabPlan) -> None:
 def _clear(lab: LabPlan) -> None:
   """Remove what making the cluster has left."""
   for path in (keys.key_dir(lab), *map(lab.node_dir, lab.nodes)):
-    image.remove_tree(path)
+    kept.remove_tree(path)
 
 
 def _describe(lab: LabPlan, memory: int, stock: VmImage) -> None:

@@ -46,7 +46,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from . import (
   command,
-  image,
+  kept,
   keys,
   plan,
   state,
@@ -115,7 +115,7 @@ def drop_outdated(
     shape, _, _ = target.name.rpartition("-")
     for path in target.parent.glob(f"{shape}-*"):
       if path != keep:
-        image.remove_tree(path)
+        kept.remove_tree(path)
 
 
 def save(lab: LabPlan, target: pathlib.Path) -> None:
@@ -129,7 +129,7 @@ def save(lab: LabPlan, target: pathlib.Path) -> None:
   """
   nodes = [VmNode(lab.name, name) for name in lab.nodes]
   building = target.with_name(f"building-{target.name}")
-  image.remove_tree(building)
+  kept.remove_tree(building)
   for node in nodes:
     (building / node.name).mkdir(mode=0o755, parents=True)
     # Each lab has guests of its own.

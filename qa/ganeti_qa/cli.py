@@ -42,7 +42,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from ganeti_lab import image, install, lab
+from ganeti_lab import image, install, kept, lab
 from ganeti_lab.errors import LabError
 from ganeti_lab.progress import Progress
 from ganeti_lab.state import State
@@ -193,7 +193,7 @@ def _begin(options: argparse.Namespace, progress: Progress) -> Job:
   kind = kind_of(options)
   nodes = options.nodes or _NODES[kind.partition("-")[0]]
   directory = OUTPUT / kind
-  image.remove_tree(directory)
+  kept.remove_tree(directory)
   directory.mkdir(parents=True)
   record = bare.up(
     options.lab,

@@ -39,7 +39,7 @@ import pathlib
 import shutil
 from collections.abc import Callable
 
-from ganeti_lab import command, host, image, lock, plan
+from ganeti_lab import command, host, kept
 from ganeti_lab.errors import LabError
 from ganeti_lab.progress import Progress
 
@@ -86,22 +86,22 @@ def ensure(release: str, version: str, progress: Progress) -> Source:
   @raise LabError: when apt or unpacking fails
 
   """
-  target = plan.CACHE_ROOT / f"ganeti-source-{release}-{version}"
-  found = Source(release, version, target)
-  with lock.held(f"cache-source-{release}", progress.say):
-    if target.is_dir():
-      return found
-    if shutil.which("dpkg-source", path=command.SANE_PATH) is None:
-      with progress.step("installing on this machine: dpkg-dev"):
-        host.install_packages(["dpkg-dev"], progress.note)
-    work = plan.CACHE_ROOT / f"building-{target.name}"
-    image.remove_tree(work)
-    work.mkdir(mode=0o755, parents=True)
-    with progress.step(f"source package ganeti {version} of {release}"):
-      _fetch(release, version, work, progress.note)
-      _unpack(work)
-    work.rename(target)
-  return found
+  directory = kept.Kept(f"ganeti-source-{release}", [version, _MODULES]).ensure(
+    f"source package ganeti {version} of {release}, fetched once",
+    lambda work: _make(release, version, work, progress),
+    progress,
+  )
+  return Source(release, version, directory)
+
+
+def _make(
+  release: str, version: str, work: pathlib.Path, progress: Progress
+) -> None:
+  if shutil.which("dpkg-source", path=command.SANE_PATH) is None:
+    with progress.step("installing on this machine: dpkg-dev"):
+      host.install_packages(["dpkg-dev"], progress.note)
+  _fetch(release, version, work, progress.note)
+  _unpack(work)
 
 
 def _fetch(
@@ -171,8 +171,8 @@ def _unpack(work: pathlib.Path) -> None:
     )
     (work / package).mkdir()
     (scratch / path).rename(work / package / pathlib.Path(path).name)
-    image.remove_tree(scratch)
-  image.remove_tree(work / "apt")
+    kept.remove_tree(scratch)
+  kept.remove_tree(work / "apt")
 
 
 def _only(directory: pathlib.Path, pattern: str) -> str:

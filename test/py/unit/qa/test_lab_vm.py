@@ -345,7 +345,7 @@ class TestSnapshot:
       for name in ("own", "other")
     )
     removed: list[pathlib.Path] = []
-    monkeypatch.setattr(vm_snapshot.image, "remove_tree", removed.append)
+    monkeypatch.setattr(vm_snapshot.kept, "remove_tree", removed.append)
     target = stock.directory / "saved-2x9-3"
     keep = stock.directory / "saved-2x9-2"
     vm_snapshot.drop_outdated(own.plan, target, keep)
@@ -359,10 +359,12 @@ class TestImage:
   def test_key_follows_the_recipe(
     self, monkeypatch: pytest.MonkeyPatch
   ) -> None:
-    before = vm_image.key("trixie")
-    assert before == vm_image.key("trixie") != vm_image.key("bookworm")
+    before = vm_image.kept("trixie").key
+    assert (
+      before == vm_image.kept("trixie").key != vm_image.kept("bookworm").key
+    )
     monkeypatch.setattr(vm_image, "_PACKAGES", ("systemd",))
-    assert vm_image.key("trixie") != before
+    assert vm_image.kept("trixie").key != before
 
   def test_no_kernel_is_told(self, tmp_path: pathlib.Path) -> None:
     with pytest.raises(LabError, match="left no vmlinuz"):
