@@ -30,9 +30,9 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from .errors import Refused
-from .model import DeviceRule
 
 # What LXC's common.conf gives every container, but for fuse.  Making any
 # node is allowed as there: it opens nothing, all file systems of a guest
@@ -43,6 +43,38 @@ DEFAULT = (
   "c *:* m,b *:* m,c 1:3 rwm,c 1:5 rwm,c 1:7 rwm,c 1:8 rwm,c 1:9 rwm"
   ",c 1:10 rwm,c 5:0 rwm,c 5:1 rwm,c 5:2 rwm,c 136:* rwm"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRule:
+  """One entry of the device allow-list.
+
+  @ivar kind: "c" or "b" ("a" never: it would allow everything)
+  @ivar major: None stands for "*"
+  @ivar minor: None stands for "*"
+  @ivar access: a subset of "rwm", in this order
+
+  """
+
+  kind: str
+  major: int | None
+  minor: int | None
+  access: str
+
+  def __str__(self) -> str:
+    major = "*" if self.major is None else self.major
+    minor = "*" if self.minor is None else self.minor
+    return f"{self.kind} {major}:{minor} {self.access}"
+
+  def covers(self, other: "DeviceRule") -> bool:
+    """Whether everything that C{other} allows is allowed here too."""
+    return (
+      self.kind == other.kind
+      and self.major in (None, other.major)
+      and self.minor in (None, other.minor)
+      and set(other.access) <= set(self.access)
+    )
+
 
 # null, zero, full, random, urandom, tty, ptmx and the terminals.
 _NEEDED = tuple(

@@ -38,8 +38,9 @@ others that the allow-list names one by one.
 import re
 from collections.abc import Iterable
 
+from .devices import DeviceRule
 from .host import Host, read_optional
-from .model import DeviceNode, DeviceRule
+from .model import DeviceNode
 
 # mem (1:3 null ... 1:9 urandom) and tty (5:0 tty, 5:1 console, 5:2 ptmx).
 _MADE_BY_LXC = frozenset(

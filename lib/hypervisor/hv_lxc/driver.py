@@ -44,33 +44,44 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from ganeti import constants, errors, objects, pathutils, ssconf
 from ganeti.hypervisor import hv_base
 
-from . import (
-  balloon,
-  ended,
-  growth,
-  late,
-  lxcfiles,
-  nics,
-  packaged,
-  params,
-  paramtable,
-  partitions,
-  report,
-  starting,
-  stopping,
-  terminals,
-  translate,
-)
+from . import late, packaged, paramtable
 from .driver_errors import as_hypervisor_error
 from .driver_migration import MigrationFace
 from .host import Host, make_directory
-from .model import RunState, Usage
 from .this_node import local_host
 
 if TYPE_CHECKING:
-  from . import verify
+  from . import (
+    balloon,
+    ended,
+    growth,
+    lxcfiles,
+    model,
+    nics,
+    params,
+    partitions,
+    report,
+    starting,
+    stopping,
+    terminals,
+    translate,
+    verify,
+  )
   from .migration import calls, listing, machine
 else:
+  balloon = late.Late("balloon")
+  ended = late.Late("ended")
+  growth = late.Late("growth")
+  lxcfiles = late.Late("lxcfiles")
+  model = late.Late("model")
+  nics = late.Late("nics")
+  params = late.Late("params")
+  partitions = late.Late("partitions")
+  report = late.Late("report")
+  starting = late.Late("starting")
+  stopping = late.Late("stopping")
+  terminals = late.Late("terminals")
+  translate = late.Late("translate")
   verify = late.Late("verify")
   calls = late.Late("migration.calls")
   listing = late.Late("migration.listing")
@@ -85,8 +96,7 @@ if _NODE_DAEMON in sys.modules:
   # others (devel/bench).
   partitions.preload()
   packaged.preload()
-  for _module in (verify, calls, listing, machine):
-    _module.load()
+  late.load_all()
 
 
 class InstanceInfo(NamedTuple):
@@ -117,14 +127,14 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
   def __init__(
     self,
     _host: Host | None = None,
-    _storage: partitions.Partitions | None = None,
+    _storage: "partitions.Partitions | None" = None,
   ) -> None:
     hv_base.BaseHypervisor.__init__(self)
     self._host = _host or local_host()
     self._given_storage = _storage
 
   @property
-  def _storage(self) -> partitions.Partitions:
+  def _storage(self) -> "partitions.Partitions":
     return self._given_storage or partitions.Kpartx()
 
   # Lifecycle
@@ -390,14 +400,15 @@ def _port_to_ask(instance: Any, block_devices: Any) -> int:
   return params.parse_migration(instance.hvparams).port
 
 
-def _info(usage: Usage) -> InstanceInfo:
+def _info(usage: "model.Usage") -> InstanceInfo:
   state = hv_base.HvInstanceState
+  runs = usage.state is model.RunState.RUNNING
   return InstanceInfo(
     name=usage.name,
     id=usage.init_pid,
     memory=usage.memory_mib,
     vcpus=usage.vcpus,
-    state=state.RUNNING if usage.state is RunState.RUNNING else state.SHUTDOWN,
+    state=state.RUNNING if runs else state.SHUTDOWN,
     times=usage.cpu_seconds,
   )
 
@@ -425,7 +436,7 @@ def _network_env(nic: Any) -> dict[str, str] | None:
   return env
 
 
-def _ifup_script(host: Host, instance: Any) -> nics.IfupScript:
+def _ifup_script(host: Host, instance: Any) -> "nics.IfupScript":
   paths = host.layout.instance(instance.name, instance.uuid)
   return nics.IfupScript(
     path=Path(pathutils.KVM_IFUP),

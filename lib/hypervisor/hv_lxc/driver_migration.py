@@ -37,14 +37,18 @@ from typing import TYPE_CHECKING, Any
 
 from ganeti import constants, objects, pathutils
 
-from . import late, params, partitions, translate, versions
+from . import late
 from .driver_errors import as_hypervisor_error
 from .host import Host
 
 if TYPE_CHECKING:
+  from . import params, partitions, translate, versions
   from .migration import before_start, calls
   from .migration.task import Task
 else:
+  params = late.Late("params")
+  translate = late.Late("translate")
+  versions = late.Late("versions")
   before_start = late.Late("migration.before_start")
   calls = late.Late("migration.calls")
 
@@ -55,7 +59,7 @@ class MigrationFace:
   _host: Host
 
   @property
-  def _storage(self) -> partitions.Partitions:
+  def _storage(self) -> "partitions.Partitions":
     raise NotImplementedError
 
   @staticmethod

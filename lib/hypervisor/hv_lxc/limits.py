@@ -46,10 +46,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import cpus
+from .devices import DeviceRule
 from .errors import Refused
 from .hierarchies import Hierarchies, Hierarchy
 from .host import Host
-from .model import BlockDisk, ContainerSpec, DeviceRule, Limits
+from .model import BlockDisk, ContainerSpec, Limits
 
 _MIB = 1 << 20
 # The kernel's own default (Documentation/scheduler/sched-bwc.rst).

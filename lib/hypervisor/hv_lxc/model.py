@@ -38,6 +38,8 @@ import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .devices import DeviceRule
+
 
 class NicMode(enum.StrEnum):
   """Ganeti's NIC modes (C{nicparams["mode"]})."""
@@ -70,37 +72,6 @@ class RunState(enum.StrEnum):
 
   RUNNING = "running"
   SHUTDOWN = "shutdown"
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceRule:
-  """One entry of the device allow-list.
-
-  @ivar kind: "c" or "b" ("a" never: it would allow everything)
-  @ivar major: None stands for "*"
-  @ivar minor: None stands for "*"
-  @ivar access: a subset of "rwm", in this order
-
-  """
-
-  kind: str
-  major: int | None
-  minor: int | None
-  access: str
-
-  def __str__(self) -> str:
-    major = "*" if self.major is None else self.major
-    minor = "*" if self.minor is None else self.minor
-    return f"{self.kind} {major}:{minor} {self.access}"
-
-  def covers(self, other: "DeviceRule") -> bool:
-    """Whether everything that C{other} allows is allowed here too."""
-    return (
-      self.kind == other.kind
-      and self.major in (None, other.major)
-      and self.minor in (None, other.minor)
-      and set(other.access) <= set(self.access)
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

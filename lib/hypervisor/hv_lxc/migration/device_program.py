@@ -45,7 +45,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..model import DeviceRule
+from ..devices import DeviceRule
 
 _SYS_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361}
 _PROG_LOAD = 5

@@ -43,11 +43,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import cgtree, devices
+from ..devices import DeviceRule
 from ..errors import Failed
 from ..hierarchies import Hierarchies, Hierarchy
 from ..host import read_optional
 from ..layout import InstancePaths
-from ..model import DeviceRule
 from . import device_program
 
 Line = tuple[str, str]

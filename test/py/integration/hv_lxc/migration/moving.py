@@ -55,11 +55,11 @@ from ganeti.hypervisor.hv_lxc import (
   terminals,
 )
 from ganeti.hypervisor.hv_lxc.command import Result, run
+from ganeti.hypervisor.hv_lxc.devices import DeviceRule
 from ganeti.hypervisor.hv_lxc.host import Host, wait_until
 from ganeti.hypervisor.hv_lxc.layout import InstancePaths, Layout
 from ganeti.hypervisor.hv_lxc.migration import dump, restore
 from ganeti.hypervisor.hv_lxc.model import (
-  DeviceRule,
   DiskSpec,
   Limits,
   NicMode,

@@ -43,11 +43,11 @@ from typing import Any
 import pytest
 from ganeti.hypervisor.hv_lxc import host as host_module
 from ganeti.hypervisor.hv_lxc.command import DEFAULT_TIMEOUT_S, Result
+from ganeti.hypervisor.hv_lxc.devices import DeviceRule
 from ganeti.hypervisor.hv_lxc.errors import Failed
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import InstancePaths, Layout
 from ganeti.hypervisor.hv_lxc.model import (
-  DeviceRule,
   DiskSpec,
   Limits,
   NicMode,

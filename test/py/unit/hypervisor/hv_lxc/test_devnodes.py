@@ -32,9 +32,10 @@ import pathlib
 
 import pytest
 from ganeti.hypervisor.hv_lxc import devices, devnodes, paramvalues
+from ganeti.hypervisor.hv_lxc.devices import DeviceRule
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
-from ganeti.hypervisor.hv_lxc.model import DeviceNode, DeviceRule
+from ganeti.hypervisor.hv_lxc.model import DeviceNode
 
 
 @pytest.fixture

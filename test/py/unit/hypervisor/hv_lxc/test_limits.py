@@ -32,14 +32,10 @@ from pathlib import Path
 
 import pytest
 from ganeti.hypervisor.hv_lxc import cpus, limits
+from ganeti.hypervisor.hv_lxc.devices import DeviceRule
 from ganeti.hypervisor.hv_lxc.errors import Refused
 from ganeti.hypervisor.hv_lxc.hierarchies import Hierarchies
-from ganeti.hypervisor.hv_lxc.model import (
-  BlockDisk,
-  ContainerSpec,
-  DeviceRule,
-  Limits,
-)
+from ganeti.hypervisor.hv_lxc.model import BlockDisk, ContainerSpec, Limits
 from unit.hypervisor.hv_lxc.fake_groups import NAME, FakeGroups, write
 
 MIB = 1 << 20

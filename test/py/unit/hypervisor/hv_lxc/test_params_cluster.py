@@ -30,8 +30,8 @@
 
 import pytest
 from ganeti.hypervisor.hv_lxc import devices, params, paramvalues
+from ganeti.hypervisor.hv_lxc.devices import DeviceRule
 from ganeti.hypervisor.hv_lxc.errors import Refused
-from ganeti.hypervisor.hv_lxc.model import DeviceRule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
