@@ -55,13 +55,12 @@ _MEMORY = re.compile(
 
 
 def write(
-  host: Host,
+  groups: Hierarchies,
   request: StartRequest,
   spec: ContainerSpec,
   paths: InstancePaths,
 ) -> None:
   """Writes all that LXC reads now or at a reboot of the guest."""
-  groups = hierarchies.find(host)
   cgroup.prepare(groups, spec.name)
   lines = [
     *lxcconf.base_lines(spec, paths),

@@ -98,9 +98,10 @@ def start(host: Host, storage: Partitions, request: StartRequest) -> None:
       remedy="a container needs its root file system on disk 0; recreate"
       " the instance with a disk",
     )
-  _check_controllers(hierarchies.find(host), request)
+  groups = hierarchies.find(host)
+  _check_controllers(groups, request)
   with locked(host, name, stopping.LOCK_TIMEOUT_S):
-    if cgroup.is_running(hierarchies.find(host), name):
+    if cgroup.is_running(groups, name):
       raise Refused(
         f"Instance {name} runs already on this node",
         remedy=f"leave it so, or run gnt-instance reboot {name}",
@@ -110,7 +111,7 @@ def start(host: Host, storage: Partitions, request: StartRequest) -> None:
       nic_links.check(host, name, nic)
     paths = host.layout.instance(name, request.uuid)
     with _undone_on_failure(host, storage, name):
-      _bring_up(host, storage, request, paths)
+      _bring_up(host, storage, request, groups, paths)
 
 
 def _check_controllers(trees: Hierarchies, request: StartRequest) -> None:
@@ -150,6 +151,7 @@ def _bring_up(
   host: Host,
   storage: Partitions,
   request: StartRequest,
+  groups: Hierarchies,
   paths: InstancePaths,
 ) -> None:
   make_directory(host.layout.data_dir)
@@ -174,8 +176,8 @@ def _bring_up(
     block_disks=request.params.block_disks,
   )
   spec = _specify(host, request, paths, noted)
-  lxcfiles.write(host, request, spec, paths)
-  _run(host, request, paths)
+  lxcfiles.write(groups, request, spec, paths)
+  _run(host, request, groups, paths)
   record.save(paths, noted.in_phase(Phase.RUNNING))
 
 
@@ -291,7 +293,12 @@ def _specify(
   )
 
 
-def _run(host: Host, request: StartRequest, paths: InstancePaths) -> None:
+def _run(
+  host: Host,
+  request: StartRequest,
+  groups: Hierarchies,
+  paths: InstancePaths,
+) -> None:
   name = request.name
   timeout_s = request.params.startup_timeout_s
   offset = lxclog.prepare(paths.log_file)
@@ -308,7 +315,7 @@ def _run(host: Host, request: StartRequest, paths: InstancePaths) -> None:
       f"not RUNNING within startup_timeout={timeout_s} s:"
       f" {waited.evidence()}",
     )  # fmt: skip
-  if cgroup.init_pid(host, hierarchies.find(host), name) is None:
+  if cgroup.init_pid(host, groups, name) is None:
     raise _start_error(
       request, paths, offset, "its init ended at once after it was started"
     )

@@ -33,7 +33,7 @@ import pathlib
 from typing import Any
 
 import pytest
-from ganeti import constants, errors
+from ganeti import constants, errors, objects
 from ganeti.hypervisor import hv_base
 from ganeti.hypervisor.hv_lxc import driver, paramtable, paramvalues
 from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
@@ -164,3 +164,21 @@ def test_the_callers_parameters_are_not_changed(
 def test_advice() -> None:
   assert LXCHypervisor.AssessParameters(STOCK)
   assert LXCHypervisor.AssessParameters(paramvalues.defaults()) == []
+
+
+@pytest.mark.parametrize(("least", "given"), [(128, 128), (32, 99)])
+def test_a_start_looks_at_others_only_if_memory_may_be_less(
+  cls: type[LXCHypervisor],
+  monkeypatch: pytest.MonkeyPatch,
+  least: int,
+  given: int,
+) -> None:
+  asked = []
+  monkeypatch.setattr(
+    driver.report,
+    "node_info",
+    lambda host: asked.append(host) or {"memory_free": 99},
+  )
+  instance = objects.Instance(beparams={"minmem": least, "maxmem": 128})
+  assert cls()._InstanceStartupMemory(instance) == given
+  assert len(asked) == (least < 128)
