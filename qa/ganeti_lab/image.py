@@ -98,7 +98,7 @@ _CONTAINED = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 _POLICY = "#!/bin/sh\nexit 101\n"
 
 
-def of(release: str) -> Kept:
+def kept(release: str) -> Kept:
   """The root file system of this recipe, built or not."""
   recipe = [_RECIPE_VERSION, release, sorted(set(_PACKAGES))]
   return Kept(f"rootfs-{release}", recipe)
@@ -106,7 +106,7 @@ def of(release: str) -> Kept:
 
 def directory(release: str) -> pathlib.Path:
   """Where the finished root file system of this recipe is."""
-  return of(release).directory
+  return kept(release).directory
 
 
 def ensure(release: str, progress: Progress) -> pathlib.Path:
@@ -119,7 +119,7 @@ def ensure(release: str, progress: Progress) -> pathlib.Path:
     raise LabError(
       f"Release {release!r} is not known; choose one of {', '.join(RELEASES)}"
     )
-  return of(release).ensure(
+  return kept(release).ensure(
     f"root file system {release}, built once",
     lambda root: _build(release, root, progress),
     progress,

@@ -31,7 +31,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -43,7 +42,8 @@ from . import command, lock, plan, state
 from .errors import LabError
 from .progress import Progress
 
-_LOCK = "cache-"
+# Shared by all that build; a purge has it alone.
+_ALL = "cache"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,10 @@ class Kept:
 
     """
     target = self.directory
-    with lock.held(f"{_LOCK}{self.label}", progress.say):
+    with (
+      lock.held(_ALL, progress.say, shared=True),
+      lock.held(f"{_ALL}-{self.label}", progress.say),
+    ):
       if target.is_dir():
         return target
       for stale in plan.CACHE_ROOT.glob(f"building-{self.label}-*"):
@@ -107,9 +110,7 @@ class Kept:
 
 def purge(progress: Progress) -> None:
   """Remove all that is kept, unless a lab stands on it."""
-  with contextlib.ExitStack() as locks:
-    for name in _locks():
-      locks.enter_context(lock.held(name, progress.say))
+  with lock.held(_ALL, progress.say):
     others = state.labs()
     if others:
       progress.say(
@@ -117,12 +118,6 @@ def purge(progress: Progress) -> None:
       )
     else:
       remove_tree(plan.CACHE_ROOT)
-
-
-def _locks() -> list[str]:
-  """Of all that may just be built."""
-  files = plan.STATE_ROOT.glob(f".{_LOCK}*.lock")
-  return sorted(p.name[1 : -len(".lock")] for p in files)
 
 
 def remove_tree(root: pathlib.Path) -> None:

@@ -41,9 +41,12 @@ from . import plan
 
 @contextlib.contextmanager
 def held(
-  name: str, on_wait: Callable[[str], None] = lambda _: None
+  name: str,
+  on_wait: Callable[[str], None] = lambda _: None,
+  *,
+  shared: bool = False,
 ) -> Iterator[None]:
-  """Hold the exclusive lock of that name.
+  """Hold the lock of that name, alone unless it is shared.
 
   The file stays: removing a lock file lets two runs hold two different
   files of the same name. /run is empty again after a boot.
@@ -54,12 +57,13 @@ def held(
   plan.STATE_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
   path = plan.STATE_ROOT / f".{name}.lock"
   handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+  kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
   try:
     try:
-      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
       on_wait(f"waiting for another run that holds {path}")
-      fcntl.flock(handle, fcntl.LOCK_EX)
+      fcntl.flock(handle, kind)
     yield
   finally:
     os.close(handle)

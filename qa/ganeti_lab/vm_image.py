@@ -205,7 +205,7 @@ def kept(release: str) -> Kept:
   """
   recipe = [
     _RECIPE_VERSION,
-    image.of(release).key,
+    image.kept(release).key,
     sorted(_PACKAGES),
     sorted(_MASKED),
     sorted((*_ENABLED, *_DISABLED)),

@@ -51,9 +51,8 @@ from .errors import Refused
 class Rule:
   """Keys that may be set.
 
-  The expressions are compiled when a key is checked (re keeps them), not
-  when Ganeti loads the driver, as each of its commands does: that took 6 ms
-  of the 60 that loading the driver takes.
+  The expressions are compiled when a key is checked (re keeps them): whoever
+  reads parameters imports this, and few instances have such a key.
 
   @ivar key: the whole key matches this expression
   @ivar value: the whole value matches this expression

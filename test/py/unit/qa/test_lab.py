@@ -81,10 +81,10 @@ class TestImage:
   def test_key_follows_the_recipe(
     self, monkeypatch: pytest.MonkeyPatch
   ) -> None:
-    before = image.of("trixie").key
-    assert before == image.of("trixie").key != image.of("bookworm").key
+    before = image.kept("trixie").key
+    assert before == image.kept("trixie").key != image.kept("bookworm").key
     monkeypatch.setattr(image, "_PACKAGES", ("ganeti",))
-    assert image.of("trixie").key != before
+    assert image.kept("trixie").key != before
 
   def test_unknown_release(self) -> None:
     with pytest.raises(LabError, match="trixie, bookworm"):

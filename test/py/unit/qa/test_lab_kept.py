@@ -31,7 +31,9 @@
 
 import pathlib
 import shutil
+import threading
 from io import StringIO
+from queue import Queue
 
 import pytest
 from ganeti_lab import kept, plan, state
@@ -100,3 +102,19 @@ def test_what_a_crash_left_half_built_is_not_taken(
   path = build("a")
   assert [entry.name for entry in path.iterdir()] == ["made"]
   assert list(cache.iterdir()) == [path]
+
+
+def test_a_purge_waits_for_whoever_builds(cache: pathlib.Path) -> None:
+  said: Queue[str] = Queue()
+  progress = Progress(StringIO())
+  progress.say = said.put  # type: ignore[method-assign]
+  purging = threading.Thread(target=kept.purge, args=[progress])
+
+  def build_meanwhile(path: pathlib.Path) -> None:
+    purging.start()
+    assert "waiting" in said.get(timeout=10)
+    (path / "made").touch()
+
+  Kept("image", "a").ensure("an image", build_meanwhile, PROGRESS)
+  purging.join(10)
+  assert not cache.exists()
