@@ -35,7 +35,7 @@ import pathlib
 from collections.abc import Iterator
 
 from cluster.cluster import Cluster, Done, Node
-from ganeti_lab import install, package
+from ganeti_lab import checkout, package
 from ganeti_lab.progress import Progress
 
 NEXT = "0.1.0+next"
@@ -103,10 +103,10 @@ class Packages:
 
 def build() -> Packages:
   """Both releases of this checkout."""
-  names = install.checkout_files(install.CHECKOUT)
+  names = checkout.files()
 
   def of(version: str) -> pathlib.Path:
-    return package.ensure(install.CHECKOUT, names, Progress(), version)
+    return package.ensure(checkout.TOP, names, Progress(), version)
 
   return Packages(of(""), of(NEXT))
 

@@ -109,6 +109,20 @@ def _add_up(up: argparse.ArgumentParser) -> None:
     metavar="MIB",
     help="memory limit of each node (default: 2048)",
   )
+  add_slow_clock(up)
+
+
+def add_slow_clock(of: argparse.ArgumentParser) -> None:
+  """The option of all that makes a lab."""
+  of.add_argument(
+    "--slow-clock",
+    type=int,
+    choices=range(1, 11),
+    default=1,
+    metavar="N",
+    help="let the clocks of emulated machines run N times slower than this"
+    " machine's, so that they do in time what Ganeti has seconds for",
+  )
 
 
 def command_of(argv: Sequence[str]) -> list[str]:
@@ -154,6 +168,7 @@ def _run(options: argparse.Namespace) -> None:
           options.memory,
           options.backend,
           not options.bare,
+          options.slow_clock,
         ),
         Progress(),
       )

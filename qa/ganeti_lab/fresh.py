@@ -45,13 +45,12 @@ import pathlib
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
 
-from . import command, host, image, install, kept, vm_host, vm_image
+from . import checkout, command, host, image, kept, vm_host, vm_image
 from . import vm_qemu as qemu
 from .errors import LabError
 from .progress import Progress
@@ -150,7 +149,7 @@ def run(release: str, words: list[str], progress: Progress) -> int:
 
 def _heading(release: str, words: list[str]) -> str:
   now = dt.datetime.now(dt.UTC)
-  commit = _git("describe", "--always").decode().strip()
+  commit = checkout.git("describe", "--always").decode().strip()
   return (
     f"date: {now:%Y-%m-%d %H:%M} UTC\ncommit: {commit}\n"
     f"command: {shlex.join(words)}\n"
@@ -161,7 +160,9 @@ def _heading(release: str, words: list[str]) -> str:
 def _boot(stock: VmImage, home: pathlib.Path, words: list[str]) -> int | None:
   """One life of a machine; the command's status, None without one."""
   disk, seed = home / "root.qcow2", home / "seed.tar"
-  source = _git("archive", "--format=tar", f"--prefix={_SOURCE}/", "HEAD")
+  source = checkout.git(
+    "archive", "--format=tar", f"--prefix={_SOURCE}/", "HEAD"
+  )
   seed.write_bytes(seed_of(source, words))
   overlay = ["-f", "qcow2", "-F", "raw", "-b", str(stock.disk), str(disk)]
   command.run("disk", ["qemu-img", "create", "-q", *overlay])
@@ -202,13 +203,6 @@ def seed_of(source: bytes, words: list[str]) -> bytes:
     entry.size = len(text)
     tar.addfile(entry, io.BytesIO(text))
   return buffer.getvalue()
-
-
-def _git(*words: str) -> bytes:
-  argv = ["git", "-c", "safe.directory=*", "-C", str(install.CHECKOUT), *words]
-  return subprocess.run(
-    argv, stdout=subprocess.PIPE, check=True, env=command.environment()
-  ).stdout
 
 
 def ensure(release: str, progress: Progress) -> VmImage:

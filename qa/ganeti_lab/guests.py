@@ -33,12 +33,12 @@ from __future__ import annotations
 
 import subprocess
 
-from . import command, install, lock, plan
+from . import checkout, command, lock, plan
 from .errors import LabCommandError
 from .progress import Progress
 
 CACHE = plan.CACHE_ROOT / "guests"
-_SCRIPT = install.CHECKOUT / "qa/os/build-guests"
+_SCRIPT = checkout.TOP / "qa/os/build-guests"
 _DEFAULT = ("busybox",)
 
 

@@ -32,69 +32,17 @@
 from __future__ import annotations
 
 import io
-import os
 import pathlib
-import subprocess
 import tarfile
 
-from . import command
 from .errors import LabCommandError, LabError
 from .node import Node
 
-CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 SOURCE = "/usr/src/ganeti-lxc"
 _OS_DIR = "/usr/share/ganeti/os"
 _PACKAGE = "/usr/src/ganeti-lxc.deb"
 # Without a package, as the README tells.
 BUILD = "./autogen.sh && ./configure && make && make install"
-
-
-def has_driver(checkout: pathlib.Path) -> bool:
-  """Whether there is a driver to install."""
-  return (checkout / "autogen.sh").exists()
-
-
-def checkout_files(checkout: pathlib.Path) -> list[str]:
-  """Paths of the checkout: what git tracks or would offer to track.
-
-  Without git, all but hidden files of the top level.
-
-  """
-  argv = [
-    "git",
-    "-c",
-    "safe.directory=*",
-    "-C",
-    str(checkout),
-    "ls-files",
-    "-z",
-    "--cached",
-    "--others",
-    "--exclude-standard",
-  ]
-  try:
-    done = subprocess.run(
-      argv,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
-      check=True,
-      env=command.environment(),
-    )
-  except (OSError, subprocess.CalledProcessError):
-    return _all_files(checkout)
-  names = {name for name in done.stdout.decode().split("\0") if name}
-  return sorted(name for name in names if os.path.lexists(checkout / name))
-
-
-def _all_files(checkout: pathlib.Path) -> list[str]:
-  found = []
-  for path, directories, files in os.walk(checkout):
-    if path == str(checkout):
-      directories[:] = [d for d in directories if not d.startswith(".")]
-    found += [
-      str((pathlib.Path(path) / name).relative_to(checkout)) for name in files
-    ]
-  return sorted(found)
 
 
 def archive(top: pathlib.Path, names: list[str]) -> bytes:

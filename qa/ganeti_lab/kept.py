@@ -101,8 +101,7 @@ class Kept:
     return target
 
   def _drop_outdated(self) -> None:
-    records = map(state.load, state.labs())
-    used = {record.image for record in records if record is not None}
+    used = state.images_in_use()
     for path in plan.CACHE_ROOT.glob(f"{self.label}-*"):
       if path != self.directory and os.fspath(path) not in used:
         remove_tree(path)

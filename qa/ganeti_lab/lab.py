@@ -33,12 +33,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from . import (
   boot,
   cgroup,
+  checkout,
   cluster,
   criu,
   guests,
@@ -59,6 +61,7 @@ from . import (
   vm_image,
   vm_install,
   vm_lab,
+  vm_machine,
   vm_power,
   wait,
 )
@@ -81,6 +84,7 @@ class UpRequest:
   @ivar memory: limit of each node, in MiB
   @ivar backend: "namespace" or "vm"
   @ivar cluster: whether the nodes are to be made a cluster
+  @ivar slowness: how much slower the clocks of virtual machines are to run
 
   """
 
@@ -91,6 +95,7 @@ class UpRequest:
   memory: int
   backend: str = BACKENDS[0]
   cluster: bool = True
+  slowness: int = 1
 
 
 def up(request: UpRequest, progress: Progress) -> None:
@@ -110,11 +115,13 @@ def up(request: UpRequest, progress: Progress) -> None:
     request.driver,
     backend=request.backend,
     cluster=request.cluster,
+    slowness=request.slowness,
+    begun=time.time(),
   )
   _ = record.plan
-  if request.driver and not install.has_driver(install.CHECKOUT):
+  if request.driver and not checkout.has_driver():
     raise LabError(
-      f"{install.CHECKOUT} has no autogen.sh, so no driver to"
+      f"{checkout.TOP} has no autogen.sh, so no driver to"
       " install; use --no-driver for Ganeti's own"
     )
   with lock.held(f"lab-{request.name}", progress.say):
@@ -135,16 +142,12 @@ def _already_up(request: UpRequest, progress: Progress) -> bool:
     teardown.take_down(request.name)
     return False
   if old.phase == Phase.UP and _all_running(old):
-    if (old.node_count, old.release, old.backend, old.cluster) != (
-      request.node_count,
-      request.release,
-      request.backend,
-      request.cluster,
-    ):
+    if _kind(old) != _kind(request):
       raise LabError(
         f"Lab {old.name!r} is up with {old.node_count} nodes of"
         f" {old.release}, backend {old.backend},"
-        f" {'a cluster' if old.cluster else 'bare'}; take it down first:"
+        f" {'a cluster' if old.cluster else 'bare'}, clocks slowed"
+        f" {old.slowness} times; take it down first:"
         f" qa/lab --name {old.name} down"
       )
     progress.say(f"lab {old.name!r} is up already")
@@ -152,6 +155,10 @@ def _already_up(request: UpRequest, progress: Progress) -> bool:
   with progress.step(f"taking down what is left of lab {old.name!r}"):
     teardown.take_down(request.name)
   return False
+
+
+def _kind(lab: State | UpRequest) -> tuple[object, ...]:
+  return lab.node_count, lab.release, lab.backend, lab.cluster, lab.slowness
 
 
 def _all_running(record: State) -> bool:
@@ -185,13 +192,14 @@ def _build_namespaces(
 def _build_machines(
   request: UpRequest, record: State, progress: Progress
 ) -> State:
-  vm_host.ensure(progress)
+  vm_host.ensure(progress, record.slowness)
   record.plan.data_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
   record = record.but(image=str(vm_image.of(request.release).directory))
   vm_image.ensure(request.release, progress)
   guests.build_default(progress)
   driver = vm_install.of_checkout(record, progress) if request.driver else None
-  vm_lab.start(record, request.memory, driver, progress)
+  hardware = vm_machine.Hardware(request.memory, request.slowness)
+  vm_lab.start(record, hardware, driver, progress)
   _install_os(record, progress)
   if request.driver:
     with progress.step("restarting noded"):
@@ -279,19 +287,19 @@ def _install_nodes(record: State, progress: Progress, *, driver: bool) -> None:
     added = vm_install.of_checkout(record, progress)
     _on_each(nodes, lambda node: vm_install.unpack(node, added))
   elif driver:
-    files = install.checkout_files(install.CHECKOUT)
-    data = install.archive(install.CHECKOUT, files)
-    built = package.ensure(install.CHECKOUT, files, progress)
+    files = checkout.files()
+    data = install.archive(checkout.TOP, files)
+    built = package.ensure(checkout.TOP, files, progress)
     with progress.step(f"installing {built.name}"):
       _on_each(nodes, lambda node: install.copy_checkout(node, data))
       _on_each(nodes, lambda node: install.install_package(node, built))
 
 
 def _install_os(record: State, progress: Progress) -> None:
-  checkout = install.CHECKOUT
-  names = sorted(install.os_definitions(checkout))
+  top = checkout.TOP
+  names = sorted(install.os_definitions(top))
   with progress.step(f"OS definitions: {' '.join(names) or 'none'}"):
-    _on_each(nodes_of(record), lambda node: install.install_os(node, checkout))
+    _on_each(nodes_of(record), lambda node: install.install_os(node, top))
 
 
 def _on_each(nodes: list[Node], act: Callable[[Node], None]) -> None:

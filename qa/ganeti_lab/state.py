@@ -59,6 +59,8 @@ class State:
   @ivar devices: file systems that only the nodes have, as "MAJOR:MINOR";
     a loop device backed by one of them is the lab's
   @ivar cluster: whether `up` makes the nodes a cluster
+  @ivar slowness: of the machines' clocks, as vm_clock has it
+  @ivar begun: when `up` was, in seconds since the epoch
 
   """
 
@@ -71,6 +73,8 @@ class State:
   phase: Phase = Phase.STARTING
   devices: tuple[str, ...] = ()
   cluster: bool = True
+  slowness: int = 1
+  begun: float = 0.0
 
   @property
   def plan(self) -> plan.LabPlan:
@@ -121,6 +125,12 @@ def load(name: str) -> State | None:
 def labs() -> list[str]:
   """Names of the labs that have a record."""
   return sorted(path.parent.name for path in plan.STATE_ROOT.glob(f"*/{_FILE}"))
+
+
+def images_in_use(but: str = "") -> set[str]:
+  """Directories of images on which labs stand, besides the one named."""
+  records = (load(name) for name in labs() if name != but)
+  return {record.image for record in records if record is not None}
 
 
 def forget(name: str) -> None:

@@ -40,34 +40,40 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 
-from . import command, host, lock, plan, vm_qemu
+from . import command, host, lock, plan, vm_clock, vm_qemu
 from .errors import LabError
 from .progress import Progress
 
 # 7.2, of Debian 12 itself, crashes emulated guests at random (a double
 # fault at a cmpxchg16b of the kernel's allocator); 10.0 was not seen to.
 _OLDEST_MAJOR = 8
-_PACKAGES = ("qemu-system-x86", "qemu-utils")
+_QEMU = ("qemu-system-x86", "qemu-utils")
 _PROBE_SECONDS = 30
 _PROBE_MEMORY = 512
 _LOCK_WAIT = ("-o", "DPkg::Lock::Timeout=300")
 
 
-def ensure(progress: Progress) -> None:
-  """Install QEMU unless a fit one is there.
+def ensure(progress: Progress, slowness: int = 1) -> None:
+  """Install QEMU unless a fit one is there, and what slows its clock.
 
   @raise LabError: when there is none to be had
 
   """
+  if slowness != 1 and not vm_clock.is_there():
+    _add((vm_clock.PACKAGE,), progress)
   if _fit():
     return
-  with progress.step(f"installing on this machine: {' '.join(_PACKAGES)}"):
-    install(progress.note)
+  _add(_QEMU, progress)
   if not _fit():
     raise LabError(
       f"{vm_qemu.PROGRAM} is older than {_OLDEST_MAJOR}.0, which crashes"
       " emulated machines; install a newer one, such as Debian's backport"
     )
+
+
+def _add(packages: Sequence[str], progress: Progress) -> None:
+  with progress.step(f"installing on this machine: {' '.join(packages)}"):
+    install(packages, progress.note)
 
 
 def _fit() -> bool:
@@ -86,8 +92,8 @@ def major_version(text: str) -> int:
   return int(match[1]) if match else 0
 
 
-def install(note: Callable[[str], None]) -> None:
-  """Install QEMU, from the backports where the release has an old one.
+def install(packages: Sequence[str], note: Callable[[str], None]) -> None:
+  """Install packages, from the backports where these have them.
 
   The host's own list of package sources is left as it is.
 
@@ -110,7 +116,7 @@ def install(note: Callable[[str], None]) -> None:
       "-o",
       f"Dir::State::Lists={lists}",
     ]
-    words = ["install", "--yes", "--no-install-recommends", *_PACKAGES]
+    words = ["install", "--yes", "--no-install-recommends", *packages]
     target = ["-t", f"{release}-backports"] if release == "bookworm" else []
     for argv in (["update"], [*target, *words]):
       command.run(

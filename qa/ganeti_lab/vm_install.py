@@ -42,7 +42,7 @@ import io
 import pathlib
 import tarfile
 
-from . import command, image, install, kept
+from . import checkout, command, image, install, kept
 from .errors import LabCommandError, LabError
 from .node import Node
 from .progress import Progress
@@ -75,8 +75,7 @@ def of_checkout(record: State, progress: Progress) -> bytes:
 
   """
   with progress.step("building the driver from the checkout"):
-    files = install.checkout_files(install.CHECKOUT)
-    data = install.archive(install.CHECKOUT, files)
+    data = install.archive(checkout.TOP, checkout.files())
     return build(record.release, record.plan.data_dir / "driver", data)
 
 

@@ -50,8 +50,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from . import (
+  checkout,
   cluster,
-  install,
   kept,
   keys,
   lock,
@@ -67,19 +67,20 @@ from .plan import LabPlan
 from .progress import Progress
 from .state import State
 from .vm_image import VmImage
+from .vm_machine import Hardware
 from .vm_node import VmNode
 
 _MARK = "vm"
 # gnt-cluster init stores what a driver has for defaults.
-_DEFAULTS = install.CHECKOUT / "lib/hypervisor/hv_lxc/paramvalues.py"
+_DEFAULTS = checkout.TOP / "lib/hypervisor/hv_lxc/paramvalues.py"
 
 
 def start(
-  record: State, memory: int, driver: bytes | None, progress: Progress
+  record: State, hardware: Hardware, driver: bytes | None, progress: Progress
 ) -> None:
   """Bring the machines up as nodes of a cluster.
 
-  @param memory: of each machine, in MiB
+  @param hardware: of each machine
   @param driver: what vm_install.build gave, None for Ganeti's own driver
   @raise LabError: with the console's last lines when one does not come up
 
@@ -88,30 +89,30 @@ def start(
   stock = VmImage(pathlib.Path(record.image))
   (lab.data_dir / _MARK).touch()
   _start_network(lab)
-  bare = saved = vm_snapshot.place(lab, memory, stock, [])
+  bare = saved = vm_snapshot.place(lab, hardware, stock, [])
   if record.cluster:
-    saved = vm_snapshot.place(lab, memory, stock, _made_by(record))
+    saved = vm_snapshot.place(lab, hardware, stock, _made_by(record))
   with lock.held(f"vm-{bare.name}", progress.say):
     if not bare.is_dir():
       vm_snapshot.drop_outdated(lab, bare, keep=None)
       with progress.step("machines, booted once"):
-        _boot(lab, memory, stock, progress)
+        _boot(lab, hardware, stock, progress)
         vm_snapshot.save(lab, bare)
     if not saved.is_dir():
       vm_snapshot.drop_outdated(lab, saved, keep=bare)
       with progress.step("cluster of the machines, made once"):
-        _wake(lab, memory, stock, bare, progress)
+        _wake(lab, hardware, stock, bare, progress)
         _install(lab, driver, progress)
         master = VmNode(lab.name, lab.nodes[0])
         cluster.init(lab, progress, master, vm_machine.STORAGE)
         vm_snapshot.save(lab, saved)
-  _wake(lab, memory, stock, saved, progress)
+  _wake(lab, hardware, stock, saved, progress)
   _install(lab, driver, progress)
 
 
 def _wake(
   lab: LabPlan,
-  memory: int,
+  hardware: Hardware,
   stock: VmImage,
   saved: pathlib.Path,
   progress: Progress,
@@ -123,7 +124,7 @@ def _wake(
     for name in lab.nodes:
       lab.node_dir(name).mkdir(mode=0o755)
       vm_machine.make_overlays(lab, name, saved / name)
-    _describe(lab, memory, stock)
+    _describe(lab, hardware, stock)
     vm_snapshot.wake(lab, saved, progress.note)
 
 
@@ -172,21 +173,21 @@ def _clear(lab: LabPlan) -> None:
     kept.remove_tree(path)
 
 
-def _describe(lab: LabPlan, memory: int, stock: VmImage) -> None:
+def _describe(lab: LabPlan, hardware: Hardware, stock: VmImage) -> None:
   shared = vm_machine.guests_disk(stock.directory, lab)
   for name in lab.nodes:
-    machine = vm_machine.describe(lab, name, memory, stock, shared)
+    machine = vm_machine.describe(lab, name, hardware, stock, shared)
     vm_machine.write_down(VmNode(lab.name, name), machine)
 
 
 def _boot(
-  lab: LabPlan, memory: int, stock: VmImage, progress: Progress
+  lab: LabPlan, hardware: Hardware, stock: VmImage, progress: Progress
 ) -> None:
   """Boot the machines for the first time, and prepare their storage."""
   keys.make(lab)
   for name in lab.nodes:
     vm_machine.make_disks(lab, name, stock)
-  _describe(lab, memory, stock)
+  _describe(lab, hardware, stock)
   with progress.step(f"  booting {len(lab.nodes)} machines"):
     for name in lab.nodes:
       vm_power.power_on(VmNode(lab.name, name))

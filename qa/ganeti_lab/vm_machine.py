@@ -44,6 +44,7 @@ one that boots meanwhile is without it until it is mounted by hand.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -80,6 +81,19 @@ _LVM_SIZE = "32G"
 _GUESTS = "vm-guests"
 _MACHINE = "qemu.json"
 _MAC_PREFIX = "02:1a:b0:01:00"
+
+
+@dataclasses.dataclass(frozen=True)
+class Hardware:
+  """What may differ between labs.
+
+  @ivar memory: MiB
+  @ivar slowness: of the clock, as vm_clock has it
+
+  """
+
+  memory: int
+  slowness: int = 1
 
 
 def guests_disk(directory: pathlib.Path, lab: LabPlan) -> pathlib.Path:
@@ -168,11 +182,14 @@ def network_files(lab: LabPlan, name: str) -> dict[str, str]:
 
 
 def describe(
-  lab: LabPlan, name: str, memory: int, stock: VmImage, shared: pathlib.Path
+  lab: LabPlan,
+  name: str,
+  hardware: Hardware,
+  stock: VmImage,
+  shared: pathlib.Path,
 ) -> vm_qemu.Machine:
   """How the machine is started.
 
-  @param memory: MiB
   @param shared: the disk of the guests
 
   """
@@ -181,7 +198,7 @@ def describe(
   return vm_qemu.Machine(
     name=name,
     accelerator=vm_host.accelerator(),
-    memory=memory,
+    memory=hardware.memory,
     kernel=stock.kernel,
     initrd=stock.initrd,
     disks=(
@@ -195,6 +212,7 @@ def describe(
     monitor=node.monitor,
     console=node.console,
     arguments=(f"systemd.hostname={name}",),
+    slowness=hardware.slowness,
   )
 
 

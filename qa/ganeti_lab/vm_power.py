@@ -37,11 +37,22 @@ import os
 import pathlib
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import NoReturn
 
-from . import cgroup, command, plan, spawn, vm_machine, wait
+from . import (
+  cgroup,
+  command,
+  plan,
+  spawn,
+  state,
+  vm_clock,
+  vm_machine,
+  wait,
+)
 from .errors import LabError
 from .progress import Progress
+from .state import State
 from .vm_node import VmNode, last_lines
 
 LOG = "lab.log"
@@ -70,6 +81,7 @@ def power_on(node: VmNode, memory: pathlib.Path | None = None) -> None:
     qemu = json.loads(vm_machine.machine_file(node).read_text())
   except FileNotFoundError as err:
     raise LabError(f"{node.name} of lab {node.lab!r} was never made") from err
+  qemu += _rtc(node)
   if memory is not None:
     qemu += ["-incoming", f"file:{memory}"]
   node.exit_file.unlink(missing_ok=True)
@@ -152,14 +164,30 @@ def await_boot(node: VmNode, note: Callable[[str], None]) -> None:
   _set_clock(node)
 
 
+def _rtc(node: VmNode) -> list[str]:
+  """Not to be ahead of the other machines, whose slow clocks have gone on."""
+  record = state.load(node.lab)
+  if record is None or record.slowness == 1:
+    return []
+  now = datetime.fromtimestamp(_now(record), UTC)
+  return ["-rtc", f"base={now:%Y-%m-%dT%H:%M:%S}"]
+
+
+def _now(record: State | None) -> float:
+  if record is None:
+    return time.time()
+  return vm_clock.now(record.slowness, record.begun)
+
+
 def _set_clock(node: VmNode) -> None:
-  """Give the machine the host's time.
+  """Give the machine the lab's time.
 
   One that was saved has slept; one that boots on a busy host measures its
   clock badly and was seen to be two minutes ahead.
 
   """
-  node.run("set the clock", ["date", "--utc", f"--set=@{time.time():.3f}"])
+  now = _now(state.load(node.lab))
+  node.run("set the clock", ["date", "--utc", f"--set=@{now:.3f}"])
 
 
 def check_alive(node: VmNode) -> None:

@@ -43,6 +43,8 @@ import pathlib
 import socket
 from typing import Any
 
+from . import vm_clock
+
 # QEMU's own address translation: the guest is 10.0.2.15, its router 10.0.2.2
 # and its name server 10.0.2.3.
 USER_NETWORK = "user"
@@ -51,10 +53,10 @@ _MONITOR_SECONDS = 10.0
 # Emulated instructions are dear: a model without the many features of "max",
 # for which udev loads a driver each.
 _CPU = {"tcg": "Nehalem", "kvm": "host"}
-# With a thread for each of two emulated processors QEMU 10.0 left one at an
-# instruction for 21 s again and again: the machine did not come up.  That was
-# not seen on another day, when a busy master did twice as much in that way.
-_ACCELERATOR = {"tcg": "tcg,thread=single", "kvm": "kvm"}
+# With a thread for each of two emulated processors a busy master does twice as
+# much, but one stood still for 21 s again and again until the machine gave
+# itself up; not where its clock was slow, nor on another day.
+_ONE_THREAD, _A_THREAD_EACH = "tcg,thread=single", "tcg,thread=multi"
 # A cluster's master has most of the work, and little of it in one process.
 _PROCESSORS = "2"
 _KERNEL_ARGUMENTS = (
@@ -101,6 +103,8 @@ class Machine:
   @ivar tap: the network's end of its card; no card when empty, and when it
     is USER_NETWORK one that reaches what the programs of this machine do
   @ivar arguments: of the kernel, besides those that every machine has
+  @ivar slowness: seconds of the host in one of this machine's; only of one
+    that is emulated
 
   """
 
@@ -115,11 +119,13 @@ class Machine:
   monitor: pathlib.Path
   console: pathlib.Path
   arguments: tuple[str, ...] = ()
+  slowness: int = 1
 
 
 def argv(machine: Machine) -> list[str]:
   """QEMU's command line."""
   words = [
+    *_clock(machine),
     PROGRAM,
     "-name",
     machine.name,
@@ -130,7 +136,7 @@ def argv(machine: Machine) -> list[str]:
     "-machine",
     "q35,hpet=off",
     "-accel",
-    _ACCELERATOR[machine.accelerator],
+    _accelerator(machine),
     "-cpu",
     _CPU[machine.accelerator],
     "-smp",
@@ -161,6 +167,18 @@ def argv(machine: Machine) -> list[str]:
   for index, disk in enumerate(machine.disks):
     words += _disk(index, disk)
   return words
+
+
+def _clock(machine: Machine) -> list[str]:
+  if machine.accelerator == "kvm":
+    return []
+  return vm_clock.slowed(machine.slowness)
+
+
+def _accelerator(machine: Machine) -> str:
+  if machine.accelerator == "kvm":
+    return "kvm"
+  return _ONE_THREAD if machine.slowness == 1 else _A_THREAD_EACH
 
 
 def _card(tap: str, mac: str) -> list[str]:

@@ -71,13 +71,15 @@ _GUESTS = f"{plan.CACHE_ROOT}/guests"
 
 
 def place(
-  lab: LabPlan, memory: int, stock: VmImage, made_by: Sequence[str]
+  lab: LabPlan,
+  hardware: vm_machine.Hardware,
+  stock: VmImage,
+  made_by: Sequence[str],
 ) -> pathlib.Path:
   """Where the saved machines are, or would be, that fit this lab.
 
   A saved machine goes on only in the QEMU and the hardware it was saved from.
 
-  @param memory: MiB
   @param made_by: what else the content of the machines depends on
 
   """
@@ -90,14 +92,16 @@ def place(
   ]
   for name in anywhere.nodes:
     nowhere = pathlib.Path("any")
-    machine = vm_machine.describe(anywhere, name, memory, stock, nowhere)
+    machine = vm_machine.describe(anywhere, name, hardware, stock, nowhere)
     recipe += [
       vm_qemu.argv(machine),
       sorted(vm_machine.network_files(anywhere, name).items()),
       vm_machine.set_up_script(anywhere, name),
     ]
   digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
-  shape = f"{lab.node_count}x{memory}"
+  shape = f"{lab.node_count}x{hardware.memory}"
+  if hardware.slowness != 1:
+    shape += f"at{hardware.slowness}"
   return stock.directory / f"{_PREFIX}{shape}-{digest}"
 
 
@@ -109,9 +113,7 @@ def drop_outdated(
   Not while another lab may stand on it, and not for labs of another shape.
 
   """
-  others = (state.load(name) for name in state.labs() if name != lab.name)
-  images = {record.image for record in others if record is not None}
-  if str(target.parent) not in images:
+  if str(target.parent) not in state.images_in_use(but=lab.name):
     shape, _, _ = target.name.rpartition("-")
     for path in target.parent.glob(f"{shape}-*"):
       if path != keep:

@@ -60,36 +60,19 @@ _CERTIFICATE_NAME = "ganeti.example.com"
 TARGET = "/root/ganeti-qa"
 
 
-def up(
-  name: str,
-  nodes: int,
-  release: str,
-  backend: str,
-  progress: Progress,
-  *,
-  cluster: bool,
-) -> State:
+def up(request: lab.UpRequest, progress: Progress) -> State:
   """A fresh lab; one of that name that is there is taken down first.
 
-  @param cluster: whether the lab makes the cluster; the suite does it itself
+  @param request: without a cluster for the suite, which makes it itself
   @raise LabError: when it does not come up
 
   """
-  lab.down(name, progress, purge=False)
-  request = lab.UpRequest(
-    name,
-    nodes,
-    release,
-    driver=True,
-    memory=2048,
-    backend=backend,
-    cluster=cluster,
-  )
+  lab.down(request.name, progress, purge=False)
   lab.up(request, progress)
-  record = lab.existing(name)
+  record = lab.existing(request.name)
   for node in lab.nodes_of(record):
     _prepare(record, node)
-    if cluster:
+    if request.cluster:
       node.run("let nodes send disks", ["sh", "-ec", _transfers(record, node)])
   return record
 

@@ -35,14 +35,14 @@ import argparse
 import dataclasses
 import datetime as dt
 import pathlib
-import platform
 import re
 import signal
 import sys
 import time
 from collections.abc import Sequence
 
-from ganeti_lab import image, install, kept, lab
+from ganeti_lab import checkout, image, kept, lab
+from ganeti_lab import cli as lab_cli
 from ganeti_lab.errors import LabError
 from ganeti_lab.progress import Progress
 from ganeti_lab.state import State
@@ -62,11 +62,13 @@ from .configuration import Site
 from .exclusions import Exclusion
 from .verdict import Verdict
 
-OUTPUT = install.CHECKOUT / "build/ganeti-qa"
+OUTPUT = checkout.TOP / "build/ganeti-qa"
 _LOGS = "/var/log/ganeti"
 # As few as each can do with.
 _NODES = {"suite": 3, "core": 2, "burnin": 2, "unit": 1}
 _VERSIONS = ("ganeti", "lxc", "criu")
+# Of each node, MiB.
+_MEMORY = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +130,7 @@ def _add_place(top: argparse.ArgumentParser) -> None:
     "--release", choices=image.RELEASES, default=image.RELEASES[0]
   )
   top.add_argument("--backend", choices=lab.BACKENDS, default=lab.BACKENDS[0])
+  lab_cli.add_slow_clock(top)
   top.add_argument(
     "--keep", action="store_true", help="leave the lab up afterwards"
   )
@@ -195,14 +198,17 @@ def _begin(options: argparse.Namespace, progress: Progress) -> Job:
   directory = OUTPUT / kind
   kept.remove_tree(directory)
   directory.mkdir(parents=True)
-  record = bare.up(
+  request = lab.UpRequest(
     options.lab,
     nodes,
     options.release,
-    options.backend,
-    progress,
+    driver=True,
+    memory=_MEMORY,
+    backend=options.backend,
     cluster=options.burnin,
+    slowness=options.slow_clock,
   )
+  record = bare.up(request, progress)
   progress.say(f"all output goes to {directory}")
   return Job(kind, options.only, record, directory, progress)
 
@@ -270,15 +276,25 @@ def _keep_logs(job: Job) -> None:
 
 def _facts(job: Job, seconds: float) -> dict[str, str]:
   show = ["dpkg-query", "-W", "-f", "${Package} ${Version}, ", *_VERSIONS]
-  versions = lab.nodes_of(job.record)[0].run("versions", show)
+  node = lab.nodes_of(job.record)[0]
+  versions = node.run("versions", show)
   now = dt.datetime.now(dt.UTC)
   return {
     "date": f"{now:%Y-%m-%d %H:%M} UTC",
-    "commit": results.commit(install.CHECKOUT),
+    "commit": checkout.commit(),
     "command": f"qa/ganeti-qa, {job.kind}",
-    "lab": f"{job.record.node_count} nodes of Debian {job.record.release},"
-    f" backend {job.record.backend}",
+    "lab": _lab(job.record),
     "versions": versions.strip(", "),
-    "kernel": platform.release(),
+    "kernel": node.run("kernel", ["uname", "-r"]).strip(),
     "time": f"{seconds / 60:.0f} min",
   }
+
+
+def _lab(record: State) -> str:
+  text = (
+    f"{record.node_count} nodes of Debian {record.release},"
+    f" backend {record.backend}"
+  )
+  if record.slowness == 1:
+    return text
+  return f"{text}, clocks {record.slowness} times slower"

@@ -34,7 +34,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-import subprocess
 
 from . import verdict
 from .verdict import Verdict
@@ -90,16 +89,3 @@ def record(run: Run, outcome: Verdict) -> pathlib.Path:
     minima[run.kind] = max(minima.get(run.kind, 0), outcome.executed)
     _MINIMUM.write_text(json.dumps(minima, indent=2, sort_keys=True) + "\n")
   return path
-
-
-def commit(checkout: pathlib.Path) -> str:
-  """The commit of the checkout, marked when files differ from it."""
-  git = ["git", "-c", "safe.directory=*", "-C", str(checkout)]
-
-  def ask(*argv: str) -> str:
-    done = subprocess.run([*git, *argv], capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-  found = ask("rev-parse", "--short", "HEAD") or "none"
-  changed = ask("status", "--porcelain", "--untracked-files=no", "--", "lib")
-  return f"{found}, with changes in lib" if changed else found

@@ -39,6 +39,7 @@ from io import BytesIO, StringIO
 import pytest
 from ganeti_lab import (
   boot,
+  checkout,
   cli,
   cluster,
   command,
@@ -108,7 +109,7 @@ class TestCriu:
     assert (reason == "") == works
 
 
-class TestInstall:
+class TestCheckout:
   def test_without_git_hidden_files_of_the_top_stay(
     self, tmp_path: pathlib.Path
   ) -> None:
@@ -116,8 +117,38 @@ class TestInstall:
       path = tmp_path / name
       path.parent.mkdir(exist_ok=True)
       path.write_text("x")
-    assert install._all_files(tmp_path) == ["a", "b/.c"]
+    assert checkout._all_files(tmp_path) == ["a", "b/.c"]
 
+  @pytest.mark.parametrize(
+    ("changed", "expected"),
+    [(b"", "1234abc"), (b"lib/x\n", "1234abc, with changes in lib")],
+  )
+  def test_a_commit_that_was_changed_is_told(
+    self, monkeypatch: pytest.MonkeyPatch, changed: bytes, expected: str
+  ) -> None:
+    answers = {"rev-parse": b"1234abc\n", "diff": changed}
+    monkeypatch.setattr(checkout, "git", lambda word, *_, **__: answers[word])
+    assert checkout.commit() == expected
+
+  def test_without_git_there_is_no_commit(
+    self, monkeypatch: pytest.MonkeyPatch
+  ) -> None:
+    def missing(*_: str, **__: object) -> bytes:
+      raise FileNotFoundError("git")
+
+    monkeypatch.setattr(checkout, "git", missing)
+    assert checkout.commit() == "none"
+
+  def test_a_file_that_was_removed_is_not_there(
+    self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+  ) -> None:
+    (tmp_path / "b").touch()
+    (tmp_path / "a").symlink_to("nowhere")
+    monkeypatch.setattr(checkout, "git", lambda *_, **__: b"b\0gone\0a\0")
+    assert checkout.files(tmp_path) == ["a", "b"]
+
+
+class TestInstall:
   def test_archive_belongs_to_root(self, tmp_path: pathlib.Path) -> None:
     (tmp_path / "a").write_text("x")
     (tmp_path / "link").symlink_to("/etc/passwd")

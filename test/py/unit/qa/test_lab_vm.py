@@ -304,8 +304,9 @@ class TestSnapshot:
     monkeypatch.setattr(vm_snapshot.command, "run", lambda *_: "version 10")
 
   def place(self, name: str = "one", nodes: int = 2, memory: int = 1024) -> str:
+    hardware = vm_machine.Hardware(memory)
     lab = state.State(name, "trixie", nodes, driver=True, backend="vm").plan
-    return str(vm_snapshot.place(lab, memory, self.STOCK, self.INIT))
+    return str(vm_snapshot.place(lab, hardware, self.STOCK, self.INIT))
 
   def test_any_lab_goes_on_from_it(self) -> None:
     assert self.place() == self.place("two")
