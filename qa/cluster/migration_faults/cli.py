@@ -42,8 +42,9 @@ from cluster.migration_faults.campaign import NEITHER, Campaign, Verdict
 from cluster.migration_faults.catalogue import all_faults
 from cluster.migration_faults.guest import Kind
 from cluster.migration_faults.injecting import Fault
+from ganeti_lab import checkout
 
-RESULTS = table.ROOT / "qa/results/migration-faults.rst"
+RESULTS = checkout.TOP / "qa/results/migration-faults.rst"
 ROWS = RESULTS.with_suffix(".jsonl")
 _CHECK_DISK_EVERY = 20
 
@@ -127,7 +128,7 @@ def run(faults: list[Fault], options: argparse.Namespace) -> list[Verdict]:
   campaign = Campaign(cluster, options.seed, kind)
   campaign.begin()
   verdicts = []
-  commit = table.commit()
+  commit = checkout.commit()
   try:
     for number, fault in enumerate(faults, 1):
       verdict = campaign.run(fault)

@@ -39,7 +39,7 @@ from typing import Any, cast
 
 from cluster.cluster import CommandError, Node
 from cluster.migration_faults.looking import Looking
-from ganeti_lab import command
+from ganeti_lab import command, state
 from ganeti_lab.errors import LabError
 from ganeti_lab.vm_node import VmNode
 
@@ -59,9 +59,19 @@ def is_off(node: Node) -> bool:
   return is_machine(node) and node.seen.pid is None
 
 
+def clock(node: Node) -> int:
+  """How much slower its clock runs than that of this program."""
+  record = state.load(node.seen.lab) if is_machine(node) else None
+  return record.slowness if record else 1
+
+
 def slowness(node: Node) -> int:
-  """How much longer all takes on an emulated processor."""
-  return _SLOWNESS if is_machine(node) else 1
+  """How much longer all takes on an emulated processor.
+
+  What computes does not for a slow clock, and what sleeps does for that alone.
+
+  """
+  return _SLOWNESS + clock(node) - 1 if is_machine(node) else 1
 
 
 def program(name: str) -> str:

@@ -124,10 +124,9 @@ def make_alike(instance: Instance, kind: Kind) -> None:
   without it.
 
   """
-  if kind.template != "drbd":
+  if kind.template != "drbd" or mirror.are_alike(instance):
     return
-  if not mirror.are_alike(instance):
-    instance.gnt("migrate", "--cleanup", "-f")
+  instance.gnt("migrate", "--cleanup", "-f")
   instance.gnt("activate-disks")
   mirror.wait_until_alike(instance)
 
@@ -140,4 +139,6 @@ def disk_of(instance: Instance) -> str:
 
 def where(cluster: Cluster) -> str:
   """What the nodes are."""
-  return "machines" if eyes.is_machine(cluster.master) else "namespaces"
+  if not eyes.is_machine(cluster.master):
+    return "namespaces"
+  return "machines" if eyes.clock(cluster.master) == 1 else "slow machines"

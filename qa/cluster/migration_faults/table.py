@@ -32,23 +32,10 @@
 import dataclasses
 import json
 import pathlib
-import subprocess
 import textwrap
 
 from cluster.cluster import Cluster
 from cluster.migration_faults.campaign import Verdict
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-
-
-def commit() -> str:
-  """Of the checkout, "" if it is none."""
-  done = subprocess.run(
-    ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
-    capture_output=True,
-    text=True,
-  )
-  return done.stdout.strip()
 
 
 def versions(cluster: Cluster) -> dict[str, str]:
@@ -120,7 +107,8 @@ def as_rst(found: list[Row]) -> str:
     "Faults in the middle of live migrations",
     "=======================================",
     "",
-    "Written by ``qa/migration-faults --record``.",
+    "Written by ``qa/migration-faults --record``.  Seconds are those of the",
+    "machine that the lab is on, also where the nodes' clocks are slow.",
   ]
   for part in dict.fromkeys(row.part for row in found):
     lines += _part(part, [row for row in found if row.part == part])
@@ -130,6 +118,7 @@ def as_rst(found: list[Row]) -> str:
 _NODES = {
   "namespaces": "nodes in namespaces of one kernel",
   "machines": "nodes that are virtual machines",
+  "slow machines": "nodes that are virtual machines with slow clocks",
 }
 _HEADS = (
   "seed",
@@ -147,7 +136,10 @@ def _part(part: tuple[str, str], rows: list[Row]) -> list[str]:
   nodes, guest = part
   title = f"{guest}, {_NODES[nodes]}"
   lines = ["", title, "-" * len(title), ""]
-  lines += [f":{key}: {value}" for key, value in rows[-1].about.items()]
+  for key in rows[-1].about:
+    seen = dict.fromkeys(row.about[key] for row in rows if key in row.about)
+    text = f":{key}: {', '.join(seen)}"
+    lines += textwrap.wrap(text, 72, subsequent_indent="  ")
   about = summary([row.verdict for row in rows])
   lines += ["", *textwrap.wrap(about, 72), ""]
   lines += [".. list-table::", "   :header-rows: 1", "", *_row(*_HEADS)]

@@ -30,8 +30,8 @@
 """One kind of guest, moved there and back while a client counts."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import suite
 from cluster import echoing
@@ -112,12 +112,14 @@ class Cell:
   @ivar guest: its label
   @ivar verdict: one of MOVES, REFUSED, FAILS
   @ivar remark: the client's count, the reason, or what went wrong
+  @ivar about: versions of what took part
 
   """
 
   guest: str
   verdict: str
   remark: str
+  about: Mapping[str, str] = field(default_factory=dict)
 
 
 def try_guest(cluster: Cluster, guest: Guest) -> Cell:

@@ -30,6 +30,7 @@
 """The command line of qa/migration-matrix."""
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -74,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   print(table.summary(cells))
   if options.record:
     columns = table.load()
-    before = columns.get(head, table.Column({}, {}))
-    now = table.Column(table.about(cluster), before.cells).with_cells(cells)
+    about = table.about(cluster)
+    known = [dataclasses.replace(cell, about=about) for cell in cells]
+    now = table.with_cells(columns.get(head, {}), known)
     table.save({**columns, head: now})
   return 1 if any(cell.verdict == FAILS for cell in cells) else 0
 

@@ -40,35 +40,25 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from cluster.cluster import Cluster
-from cluster.migration_faults.table import ROOT, commit, versions
+from cluster.migration_faults import eyes
+from cluster.migration_faults.table import versions
 from cluster.migration_matrix.cells import FAILS, GUESTS, MOVES, Cell
 from cluster.nodes import Node
+from ganeti_lab import checkout
 from ganeti_lab.vm_node import VmNode
 
-DATA = ROOT / "qa/results/migration-matrix.json"
+DATA = checkout.TOP / "qa/results/migration-matrix.json"
 _NOT_TRIED = "not tried"
 _WIDTH = 76
 
-Columns = Mapping[str, "Column"]
+# What was seen on one kind of host, by the guest's label.
+Column = Mapping[str, Cell]
+Columns = Mapping[str, Column]
 
 
-@dataclasses.dataclass(frozen=True)
-class Column:
-  """What was seen on one kind of host.
-
-  @ivar about: versions of what took part
-  @ivar cells: by the guest's label
-
-  """
-
-  about: Mapping[str, str]
-  cells: Mapping[str, Cell]
-
-  def with_cells(self, cells: Sequence[Cell]) -> "Column":
-    """The same with these instead of older ones."""
-    return dataclasses.replace(
-      self, cells={**self.cells, **{cell.guest: cell for cell in cells}}
-    )
+def with_cells(column: Column, cells: Sequence[Cell]) -> Column:
+  """The same with these instead of older ones."""
+  return {**column, **{cell.guest: cell for cell in cells}}
 
 
 def heading(node: Node) -> str:
@@ -84,8 +74,10 @@ def about(cluster: Cluster) -> dict[str, str]:
   """The versions of what takes part."""
   text = cluster.master.run("cat", "/proc/mounts")
   pure = " /sys/fs/cgroup cgroup2 " in text
-  found = versions(cluster) | {"cgroup": "v2" if pure else "v1, v2"}
-  return found | {"commit": commit()}
+  found = versions(cluster) | {"cgroup": "v2" if pure else "v1 and v2"}
+  if (slowness := eyes.clock(cluster.master)) != 1:
+    found["clocks"] = f"{slowness} times slower"
+  return found | {"commit": checkout.commit()}
 
 
 def load(path: pathlib.Path = DATA) -> dict[str, Column]:
@@ -93,10 +85,7 @@ def load(path: pathlib.Path = DATA) -> dict[str, Column]:
   if not path.exists():
     return {}
   return {
-    head: Column(
-      column["about"],
-      {cell["guest"]: Cell(**cell) for cell in column["cells"]},
-    )
+    head: {cell["guest"]: Cell(**cell) for cell in column}
     for head, column in json.loads(path.read_text()).items()
   }
 
@@ -104,10 +93,7 @@ def load(path: pathlib.Path = DATA) -> dict[str, Column]:
 def save(columns: Columns, path: pathlib.Path = DATA) -> None:
   """Keeps it, and writes the page that shows it."""
   data = {
-    head: {
-      "about": dict(column.about),
-      "cells": [dataclasses.asdict(cell) for cell in _sorted(column)],
-    }
+    head: [dataclasses.asdict(cell) for cell in _sorted(column)]
     for head, column in columns.items()
   }
   path.write_text(json.dumps(data, indent=1) + "\n")
@@ -116,7 +102,7 @@ def save(columns: Columns, path: pathlib.Path = DATA) -> None:
 
 def _sorted(column: Column) -> list[Cell]:
   labels = [guest.label for guest in GUESTS]
-  return [column.cells[label] for label in labels if label in column.cells]
+  return [column[label] for label in labels if label in column]
 
 
 def summary(cells: Sequence[Cell]) -> str:
@@ -147,15 +133,15 @@ def as_rst(columns: Columns) -> str:
     *_row(["guest", *columns]),
   ]
   for guest in GUESTS:
-    found = [column.cells.get(guest.label) for column in columns.values()]
+    found = [column.get(guest.label) for column in columns.values()]
     lines += _row(
       [guest.label, *(c.verdict if c else _NOT_TRIED for c in found)]
     )
   for head, column in columns.items():
-    lines += ["", head, "-" * len(head), ""]
-    lines += [f":{key}: {value}" for key, value in column.about.items()]
+    lines += ["", head, "-" * len(head)]
     for cell in _sorted(column):
-      text = f"{cell.guest}: {cell.verdict}: {cell.remark}"
+      about = ", ".join(f"{key} {value}" for key, value in cell.about.items())
+      text = f"{cell.guest}: {cell.verdict}: {cell.remark} ({about})"
       lines += ["", *_item(text)]
   return "\n".join(lines) + "\n"
 

@@ -109,6 +109,15 @@ def test_kinds_of_guests_and_of_nodes_have_parts_of_the_table(
   assert text.index("- c") < text.index("debian on drbd") < text.index("- a")
 
 
+def test_a_part_names_all_versions_it_was_tried_with(
+  tmp_path: pathlib.Path,
+) -> None:
+  log = tmp_path / "log"
+  for kernel in ("6.1", "6.12", "6.1"):
+    table.append(log, table.Row(1, Verdict("a", hit="x"), {"kernel": kernel}))
+  assert ":kernel: 6.1, 6.12\n" in table.as_rst(table.load(log))
+
+
 def _at(time: float, *runs: str) -> Seen:
   return Seen(time, {node: ["a"] for node in runs}, [], 0.0)
 

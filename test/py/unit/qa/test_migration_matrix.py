@@ -29,12 +29,12 @@
 
 """The table of which guest moves between which hosts."""
 
+import dataclasses
 import pathlib
 
 import pytest
 from cluster.migration_matrix import cells, table
 from cluster.migration_matrix.cells import FAILS, MOVES, REFUSED, Cell
-from cluster.migration_matrix.table import Column
 
 _BEGIN = "Failure: command execution error:\nCould not start: "
 _REFUSED = (
@@ -84,13 +84,13 @@ def test_a_run_fills_its_column_and_leaves_the_others(
   tmp_path: pathlib.Path,
 ) -> None:
   path = tmp_path / "m.json"
-  table.save({"A": Column({}, {}).with_cells([_cell(0, MOVES)])}, path)
+  table.save({"A": table.with_cells({}, [_cell(0, MOVES)])}, path)
   kept = table.load(path)
-  second = Column({"kernel": "6.1"}, {}).with_cells([_cell(1, REFUSED, "uts")])
-  table.save({**kept, "B": second.with_cells([_cell(0, FAILS)])}, path)
+  second = table.with_cells({}, [_cell(1, REFUSED, "uts")])
+  table.save({**kept, "B": table.with_cells(second, [_cell(0, FAILS)])}, path)
   columns = table.load(path)
   assert columns["A"] == kept["A"]
-  assert list(columns["B"].cells.values()) == [
+  assert list(columns["B"].values()) == [
     _cell(0, FAILS),
     _cell(1, REFUSED, "uts"),
   ]
@@ -102,13 +102,24 @@ def test_a_run_fills_its_column_and_leaves_the_others(
     f"   * - {cells.GUESTS[1].label}\n     - not tried\n     - {REFUSED}"
     in text
   )
-  assert ":kernel: 6.1" in text
+
+
+def test_each_cell_tells_what_it_was_seen_with(tmp_path: pathlib.Path) -> None:
+  old = dataclasses.replace(_cell(0, MOVES), about={"commit": "1111111"})
+  new = dataclasses.replace(_cell(1, MOVES), about={"commit": "2222222"})
+  path = tmp_path / "m.json"
+  table.save({"A": table.with_cells({}, [old])}, path)
+  column = table.with_cells(table.load(path)["A"], [new])
+  table.save({"A": column}, path)
+  first, second = path.with_suffix(".rst").read_text().split("\n- ")[1:]
+  assert "commit 1111111" in first
+  assert "commit 2222222" in second
 
 
 def test_a_guest_tried_again_replaces_what_was_seen_before() -> None:
-  column = Column({}, {}).with_cells([_cell(0, FAILS), _cell(1, MOVES)])
-  again = column.with_cells([_cell(0, MOVES)])
-  assert [c.verdict for c in again.cells.values()] == [MOVES, MOVES]
-  assert table.summary(list(again.cells.values())) == (
+  column = table.with_cells({}, [_cell(0, FAILS), _cell(1, MOVES)])
+  again = table.with_cells(column, [_cell(0, MOVES)])
+  assert [c.verdict for c in again.values()] == [MOVES, MOVES]
+  assert table.summary(list(again.values())) == (
     "2 move, 0 refused beforehand, 0 fail"
   )
