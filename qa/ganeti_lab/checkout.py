@@ -37,6 +37,7 @@ import pathlib
 import subprocess
 
 from . import command
+from .errors import LabCommandError, LabError
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -44,17 +45,21 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 def git(*words: str, top: pathlib.Path = TOP) -> bytes:
   """What a git command prints, whoever the files belong to.
 
-  @raise OSError: there is no git
-  @raise subprocess.CalledProcessError: it fails, as where there is no
+  @raise LabError: there is no git, or it fails, as where there is no
     repository
 
   """
-  return subprocess.run(
-    ["git", "-c", "safe.directory=*", "-C", str(top), *words],
-    capture_output=True,
-    check=True,
-    env=command.environment(),
-  ).stdout
+  argv = ["git", "-c", "safe.directory=*", "-C", str(top), *words]
+  try:
+    done = subprocess.run(
+      argv, capture_output=True, check=False, env=command.environment()
+    )
+  except FileNotFoundError as err:
+    raise LabError("git is not there; install it") from err
+  if done.returncode != 0:
+    said = done.stderr.decode(errors="replace")
+    raise LabCommandError("the checkout", argv, done.returncode, said)
+  return done.stdout
 
 
 def commit() -> str:
@@ -62,7 +67,7 @@ def commit() -> str:
   try:
     found = git("rev-parse", "--short", "HEAD").decode().strip()
     changed = git("diff", "--name-only", "HEAD", "--", "lib")
-  except (OSError, subprocess.CalledProcessError):
+  except LabError:
     return "none"
   return f"{found}, with changes in lib" if changed else found
 
@@ -81,7 +86,7 @@ def files(top: pathlib.Path = TOP) -> list[str]:
   listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
   try:
     listed = git(*listing, top=top).decode().split("\0")
-  except (OSError, subprocess.CalledProcessError):
+  except LabError:
     return _all_files(top)
   names = {name for name in listed if name}
   return sorted(name for name in names if os.path.lexists(top / name))

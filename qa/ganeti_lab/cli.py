@@ -105,9 +105,9 @@ def _add_up(up: argparse.ArgumentParser) -> None:
   up.add_argument(
     "--memory",
     type=int,
-    default=2048,
+    default=lab.UpRequest.memory,
     metavar="MIB",
-    help="memory limit of each node (default: 2048)",
+    help="memory limit of each node (default: %(default)s)",
   )
   add_slow_clock(up)
 

@@ -92,7 +92,7 @@ class UpRequest:
   node_count: int
   release: str
   driver: bool
-  memory: int
+  memory: int = 2048
   backend: str = BACKENDS[0]
   cluster: bool = True
   slowness: int = 1

@@ -63,6 +63,7 @@ from . import (
   vm_image,
   vm_qemu,
 )
+from .errors import LabError
 from .plan import BRIDGE, LabPlan
 from .vm_image import VmImage
 from .vm_node import VmNode
@@ -181,6 +182,16 @@ def network_files(lab: LabPlan, name: str) -> dict[str, str]:
   }
 
 
+def _accelerator(hardware: Hardware) -> str:
+  found = vm_host.accelerator()
+  if hardware.slowness != 1 and found != "tcg":
+    raise LabError(
+      f"machines are run by {found} here, whose clock is the processor's and"
+      " cannot be slowed; nor need it be: leave --slow-clock out"
+    )
+  return found
+
+
 def describe(
   lab: LabPlan,
   name: str,
@@ -191,13 +202,14 @@ def describe(
   """How the machine is started.
 
   @param shared: the disk of the guests
+  @raise LabError: the clock of a processor that is not emulated is to be slow
 
   """
   node = VmNode(lab.name, name)
   directory = lab.node_dir(name)
   return vm_qemu.Machine(
     name=name,
-    accelerator=vm_host.accelerator(),
+    accelerator=_accelerator(hardware),
     memory=hardware.memory,
     kernel=stock.kernel,
     initrd=stock.initrd,

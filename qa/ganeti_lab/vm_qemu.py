@@ -125,7 +125,7 @@ class Machine:
 def argv(machine: Machine) -> list[str]:
   """QEMU's command line."""
   words = [
-    *_clock(machine),
+    *vm_clock.slowed(machine.slowness),
     PROGRAM,
     "-name",
     machine.name,
@@ -167,12 +167,6 @@ def argv(machine: Machine) -> list[str]:
   for index, disk in enumerate(machine.disks):
     words += _disk(index, disk)
   return words
-
-
-def _clock(machine: Machine) -> list[str]:
-  if machine.accelerator == "kvm":
-    return []
-  return vm_clock.slowed(machine.slowness)
 
 
 def _accelerator(machine: Machine) -> str:

@@ -67,8 +67,6 @@ _LOGS = "/var/log/ganeti"
 # As few as each can do with.
 _NODES = {"suite": 3, "core": 2, "burnin": 2, "unit": 1}
 _VERSIONS = ("ganeti", "lxc", "criu")
-# Of each node, MiB.
-_MEMORY = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +201,6 @@ def _begin(options: argparse.Namespace, progress: Progress) -> Job:
     nodes,
     options.release,
     driver=True,
-    memory=_MEMORY,
     backend=options.backend,
     cluster=options.burnin,
     slowness=options.slow_clock,

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
+import subprocess
 import tarfile
 from io import BytesIO, StringIO
 
@@ -133,11 +134,21 @@ class TestCheckout:
   def test_without_git_there_is_no_commit(
     self, monkeypatch: pytest.MonkeyPatch
   ) -> None:
-    def missing(*_: str, **__: object) -> bytes:
+    def missing(*_: object, **__: object) -> None:
       raise FileNotFoundError("git")
 
-    monkeypatch.setattr(checkout, "git", missing)
+    monkeypatch.setattr(checkout.subprocess, "run", missing)
     assert checkout.commit() == "none"
+    with pytest.raises(LabError, match="install it"):
+      checkout.git("describe")
+
+  def test_what_git_said_is_in_the_error(
+    self, monkeypatch: pytest.MonkeyPatch
+  ) -> None:
+    failed = subprocess.CompletedProcess([], 128, b"", b"fatal: no repository")
+    monkeypatch.setattr(checkout.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(LabError, match="fatal: no repository"):
+      checkout.git("describe")
 
   def test_a_file_that_was_removed_is_not_there(
     self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch

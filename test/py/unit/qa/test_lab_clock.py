@@ -41,21 +41,27 @@ from ganeti_lab import (
   plan,
   state,
   vm_clock,
+  vm_host,
   vm_image,
   vm_machine,
   vm_qemu,
   vm_snapshot,
 )
+from ganeti_lab.errors import LabError
 
 LAB = plan.LabPlan("lab", 2)
 STOCK = vm_image.VmImage(pathlib.Path("/cache/vm-trixie"))
 
 
-def machine(slowness: int, accelerator: str = "tcg") -> vm_qemu.Machine:
+@pytest.fixture(autouse=True)
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.setattr(vm_host, "accelerator", lambda: "tcg")
+
+
+def machine(slowness: int) -> vm_qemu.Machine:
   hardware = vm_machine.Hardware(1024, slowness)
   shared = pathlib.Path("guests.img")
-  made = vm_machine.describe(LAB, "node1", hardware, STOCK, shared)
-  return dataclasses.replace(made, accelerator=accelerator)
+  return vm_machine.describe(LAB, "node1", hardware, STOCK, shared)
 
 
 class TestCommandLine:
@@ -68,8 +74,13 @@ class TestCommandLine:
     assert preload.startswith("LD_PRELOAD=/")
     assert program == vm_qemu.PROGRAM
 
-  def test_no_processor_but_an_emulated_one_is_slowed(self) -> None:
-    assert vm_qemu.argv(machine(4, "kvm"))[0] == vm_qemu.PROGRAM
+  def test_no_processor_but_an_emulated_one_is_slowed(
+    self, monkeypatch: pytest.MonkeyPatch
+  ) -> None:
+    monkeypatch.setattr(vm_host, "accelerator", lambda: "kvm")
+    assert machine(1).accelerator == "kvm"
+    with pytest.raises(LabError, match="leave --slow-clock out"):
+      machine(4)
 
   def test_of_the_lab(self) -> None:
     options = cli.parser().parse_args(["up", "--slow-clock", "3"])
