@@ -71,6 +71,7 @@ _V1_REFERENCE = (
 )
 _INIT_SCOPE = "/init.scope"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
+_PAYLOAD = re.compile(rf"/{PARENT}/([^/]+)/payload(?:/|$)")
 _V2 = "cgroup2"
 _TYPES = {1: "cgroup", 2: _V2}
 BOUNDARY = "nsdelegate"
@@ -199,6 +200,28 @@ def payload_dir(name: str) -> str:
 def monitor_dir(name: str) -> str:
   """Where LXC's own process is, relative to LXC's base group."""
   return f"{PARENT}/{checked_name(name)}/monitor"
+
+
+def guest_of(host: Host, pid: int) -> str | None:
+  """The instance whose guest a process is of, None if it is the node's own.
+
+  A guest gives its processes any name and any arguments, but not a group of
+  the node's.
+
+  """
+  own = _groups_of(host, 1)
+  for tree, group in _groups_of(host, pid).items():
+    base = own.get(tree, "/").removesuffix(_INIT_SCOPE).rstrip("/")
+    if group.startswith(base) and (found := _PAYLOAD.match(group, len(base))):
+      return found[1]
+  return None
+
+
+def _groups_of(host: Host, pid: int) -> dict[str, str]:
+  """A process's group by tree, as "NUMBER:CONTROLLERS"; {} if it is gone."""
+  text = read_optional(host.proc / f"{pid}/cgroup") or ""
+  lines = (line.split(":", 2) for line in text.splitlines())
+  return {f"{number}:{names}": group for number, names, group in lines}
 
 
 def config_lines(name: str) -> list[tuple[str, str]]:

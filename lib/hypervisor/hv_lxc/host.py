@@ -38,6 +38,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -89,6 +90,26 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
     time.sleep(min(pause, left))
     pause = min(pause * 2, _POLL_MAX_S)
   return True
+
+
+def end_processes(find: Callable[[], list[int]], timeout_s: float) -> list[int]:
+  """Kills processes until none is found any more.
+
+  @param find: the process IDs of those that are there
+  @return: those that were still there when time was up
+
+  """
+  left: list[int] = []
+
+  def gone() -> bool:
+    left[:] = find()
+    for pid in left:
+      with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return not left
+
+  wait_until(gone, timeout_s)
+  return left
 
 
 def read_text(path: Path) -> str:

@@ -37,16 +37,13 @@ device afterwards, since clones of one image have equal UUIDs.
 
 """
 
-import contextlib
-import os
-import signal
 import stat
 from pathlib import Path
 
-from . import mountinfo, procfs
+from . import hierarchies, mountinfo, procfs
 from .command import checked
 from .errors import Failed, Incomplete, Refused, one_line
-from .host import Host, read_optional, read_text, wait_until
+from .host import Host, end_processes, read_optional, read_text, wait_until
 from .mountinfo import MountEntry
 
 # Options by file system type; a type that is not named here is refused.
@@ -139,19 +136,12 @@ def end_mounting(host: Host, directory: Path) -> None:
   @raise Incomplete: one does not end
 
   """
-
-  def gone() -> bool:
-    found = _mounting(host, directory)
-    for pid in found:
-      with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    return not found
-
-  if not wait_until(gone, _MOUNT_END_S):
-    pids = ", ".join(map(str, _mounting(host, directory)))
+  left = end_processes(lambda: _mounting(host, directory), _MOUNT_END_S)
+  if left:
     raise Incomplete(
       f"Something is still being mounted below {directory}",
-      evidence=f"process {pids} waits for its device and cannot be ended",
+      evidence=f"process {', '.join(map(str, left))} waits for its device and"
+      " cannot be ended",
       remedy="see the last lines of dmesg, then repeat this",
     )
 
@@ -161,6 +151,7 @@ def _mounting(host: Host, directory: Path) -> list[int]:
     pid
     for pid, words in procfs.programs(host.proc, {"mount"})
     if any(f"{word}/".startswith(f"{directory}/") for word in words)
+    and hierarchies.guest_of(host, pid) is None
   ]
 
 

@@ -29,15 +29,12 @@
 
 """CRIU's processes that work for a migration, found and ended."""
 
-import contextlib
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 from .. import cgroup, hierarchies, procfs
 from ..errors import Incomplete
-from ..host import Host, read_optional, wait_until
+from ..host import Host, end_processes, read_optional
 from . import delegation, held
 
 _CRIU_END_S = 30.0
@@ -55,18 +52,11 @@ def end(host: Host, name: str) -> None:
   @raise Incomplete: it does not end
 
   """
-
-  def gone() -> bool:
-    found = working(host, name)
-    for pid in found:
-      with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    return not found
-
-  if not wait_until(gone, _CRIU_END_S):
+  left = end_processes(lambda: working(host, name), _CRIU_END_S)
+  if left:
     raise Incomplete(
       f"CRIU still works on instance {name} and cannot be killed",
-      evidence=f"processes {working(host, name)}",
+      evidence=f"processes {left}",
       remedy="repeat this",
     )
 
@@ -120,4 +110,6 @@ def working(host: Host, name: str) -> list[int]:
     for pid, words in procfs.programs(host.proc, _NAMES)
     if pid not in monitors
     and any(f"{word}/".startswith(f"{images}/") for word in words)
+    # What CRIU restores is in the instance's own group before it is a guest.
+    and hierarchies.guest_of(host, pid) in (None, name)
   ]

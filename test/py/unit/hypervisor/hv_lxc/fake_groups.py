@@ -120,6 +120,11 @@ class FakeGroups:
     for file, text in (("self/mountinfo", lines), ("1/cgroup", self.groups)):
       write(self.top / "proc" / file, "".join(f"{line}\n" for line in text))
 
+  def put(self, pid: int, group: str) -> None:
+    """Has a process be in a group of each tree."""
+    lines = [f"{own.rpartition(':')[0]}:{group}\n" for own in self.groups]
+    write(self.top / f"proc/{pid}/cgroup", "".join(lines))
+
   def instance(
     self,
     name: str = NAME,

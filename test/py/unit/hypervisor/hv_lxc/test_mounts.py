@@ -28,6 +28,7 @@
 
 """What is mounted, and how guests' file systems get there."""
 
+import os
 import pathlib
 
 import pytest
@@ -38,8 +39,8 @@ from unit.hypervisor.hv_lxc.fakes import FakeLxc
 
 
 @pytest.fixture
-def node(tmp_path: pathlib.Path) -> FakeLxc:
-  return FakeLxc(tmp_path)
+def node(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> FakeLxc:
+  return FakeLxc(tmp_path, version=getattr(request, "param", 2))
 
 
 def test_below_is_by_whole_names(node: FakeLxc, tmp_path: pathlib.Path) -> None:
@@ -187,3 +188,54 @@ def process(node: FakeLxc, pid: int, link: str, path: pathlib.Path) -> None:
     if name != link:
       (top / name).symlink_to("/")
   (top / link).symlink_to(path)
+
+
+@pytest.fixture
+def killed(node: FakeLxc, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+  """The processes that were killed, each of which is gone at once."""
+  found: list[int] = []
+
+  def kill(pid: int, _: int) -> None:
+    found.append(pid)
+    (node.top / f"proc/{pid}/comm").unlink()
+
+  monkeypatch.setattr(os, "kill", kill)
+  monkeypatch.setattr(mounts, "_MOUNT_END_S", 0.05)
+  return found
+
+
+def begin_mounting(node: FakeLxc, pid: int, target: pathlib.Path) -> None:
+  node.write(f"proc/{pid}/comm", "mount\n")
+  node.write(f"proc/{pid}/cmdline", f"mount\0-n\0/dev/x\0{target}\0")
+  node.write(f"proc/{pid}/cgroup", "0::/system.slice/ganeti.service\n")
+
+
+def test_what_still_mounts_below_is_ended(
+  node: FakeLxc, killed: list[int], tmp_path: pathlib.Path
+) -> None:
+  begin_mounting(node, 71, tmp_path / "web1/rootfs")
+  begin_mounting(node, 72, tmp_path / "web10/rootfs")
+  mounts.end_mounting(node.host, tmp_path / "web1")
+  assert killed == [71]
+
+
+@pytest.mark.usefixtures("killed")
+def test_what_waits_for_its_device_is_named(
+  node: FakeLxc, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+  monkeypatch.setattr(os, "kill", lambda *_: None)
+  begin_mounting(node, 71, tmp_path / "web1/rootfs")
+  with pytest.raises(Incomplete, match="process 71 waits for its device"):
+    mounts.end_mounting(node.host, tmp_path / "web1")
+
+
+@pytest.mark.parametrize("node", [1, 2], indirect=True)
+def test_a_guests_own_mount_of_that_name_is_left_alone(
+  node: FakeLxc, killed: list[int], tmp_path: pathlib.Path
+) -> None:
+  begin_mounting(node, 71, tmp_path / "web1/rootfs")
+  own = node.host.proc / "1/cgroup"
+  group = own.read_text().replace("init.scope", "ganeti-lxc/web2/payload/x")
+  node.write("proc/71/cgroup", group)
+  mounts.end_mounting(node.host, tmp_path / "web1")
+  assert killed == []

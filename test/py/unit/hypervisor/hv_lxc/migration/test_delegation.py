@@ -121,3 +121,18 @@ def test_what_is_about_to_become_criu_is_ended_with_it(
     words = ("sh", "-c", "x", "criu", "dump", "-D", last)
     write(tmp_path / "proc" / pid / "cmdline", "\0".join(words))
   assert criu_processes.working(groups.host, "web1.lab") == [7]
+
+
+@pytest.mark.parametrize(
+  ("guest", "ended"), [("web2.lab", []), ("web1.lab", [7])]
+)
+@pytest.mark.parametrize("layout", ["v1", "hybrid", "v2"])
+def test_another_guests_process_that_looks_like_criu_is_not_waited_for(
+  tmp_path: Path, layout: str, guest: str, ended: list[int]
+) -> None:
+  groups = FakeGroups.make(tmp_path, layout)
+  images = groups.host.layout.migration("web1.lab").images
+  write(tmp_path / "proc/7/comm", "criu\n")
+  write(tmp_path / "proc/7/cmdline", f"criu\0{images}")
+  groups.put(7, f"/ganeti-lxc/{guest}/payload/a.slice")
+  assert criu_processes.working(groups.host, "web1.lab") == ended
