@@ -100,6 +100,7 @@ What a container is: values and text:
   lxcconf.py       LXC's configuration file as text: a pure function of values
   limits.py        An instance's limits as LXC configuration
   cpus.py          CPU lists, Ganeti's CPU masks, and the CPUs of the node
+  ssconf.py        What Ganeti tells every node of the cluster
   seccomp.py       The system calls that the host must not serve
   fstab.py         The /etc/fstab that a guest finds
   guests.py        The manners of init programs: what makes them halt and reboot

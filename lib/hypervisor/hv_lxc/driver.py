@@ -41,10 +41,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ganeti import constants, errors, objects, pathutils, ssconf
+from ganeti import constants, errors, objects, pathutils
 from ganeti.hypervisor import hv_base
 
-from . import late, packaged, paramtable
+from . import late, packaged, paramtable, ssconf
 from .driver_errors import as_hypervisor_error
 from .driver_migration import MigrationFace
 from .host import Host, make_directory
@@ -145,7 +145,7 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
   ) -> Any:
     """Starts an instance; on failure nothing of it is left."""
     wanted = params.parse(instance.hvparams)
-    params.check_within_cluster(wanted, _cluster_hvparams())
+    params.check_within_cluster(wanted, ssconf.hvparams(self._host))
     request = translate.start_request(
       self._host,
       instance=instance,
@@ -429,18 +429,6 @@ def _info(usage: "model.Usage") -> InstanceInfo:
 
 def _down(name: str) -> InstanceInfo:
   return InstanceInfo(name, -1, 0, 0, hv_base.HvInstanceState.SHUTDOWN, 0)
-
-
-def _cluster_hvparams() -> dict[str, str] | None:
-  """The cluster's own parameters, as far as this node was told them."""
-  try:
-    found: dict[str, str] = ssconf.SimpleStore().GetHvparamsForHypervisor(
-      constants.HT_LXC
-    )
-  except (errors.GenericError, OSError, ValueError):
-    logging.warning("The cluster's LXC parameters cannot be read from ssconf")
-    return None
-  return found
 
 
 def _network_env(nic: Any) -> dict[str, str] | None:

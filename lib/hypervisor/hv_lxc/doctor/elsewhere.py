@@ -42,6 +42,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from .. import ssconf
 from ..errors import LxcError
 from ..host import Host, read_optional
 from ..migration import peer
@@ -105,7 +106,8 @@ def destinations(node: Node, mine: Facts, name: str) -> tuple[Destination, ...]:
 
 def ssh_argv(host: Host, other: str, *command: str) -> tuple[str, ...]:
   """The command that runs another one on another node."""
-  alias = (read_optional(host.layout.ssconf("cluster_name")) or "").strip()
+  alias = (ssconf.text(host, "cluster_name") or "").strip()
+  port = dict(ssconf.pairs(host, "ssh_ports")).get(other, "22")
   return (
     "ssh",
     "-oBatchMode=yes",
@@ -115,6 +117,7 @@ def ssh_argv(host: Host, other: str, *command: str) -> tuple[str, ...]:
     "-oCheckHostIp=no",
     f"-oConnectTimeout={_CONNECT_S}",
     f"-oHostKeyAlias={alias}",
+    f"-oPort={port}",
     "-oLogLevel=ERROR",
     f"root@{other}",
     *command,

@@ -38,11 +38,11 @@ answered.
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .. import blockers, verify
+from .. import blockers, ssconf, verify
 from .. import paramvalues as values
 from ..command import SEARCH_PATH
 from ..errors import LxcError, Refused
@@ -57,7 +57,6 @@ FINE, BAD, UNANSWERED = range(3)
 def main(
   argv: Sequence[str],
   host: Host,
-  hvparams: Mapping[str, str] | None = None,
   *,
   root: Path = Path("/"),
   search_path: str = SEARCH_PATH,
@@ -65,7 +64,6 @@ def main(
   """Examines a node, or an instance on it; returns the exit status.
 
   @param argv: without the program's name
-  @param hvparams: the cluster's hypervisor parameters, as far as known
 
   """
   options = _parser().parse_args(argv)
@@ -76,7 +74,7 @@ def main(
       return FINE
     if options.instance:
       return _instance(node, options)
-    return _node(node, options, hvparams or {})
+    return _node(node, options)
   except PermissionError as err:
     _say(f"not root, so nothing can be told: {err.filename} cannot be read")
     return UNANSWERED
@@ -122,15 +120,14 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _node(
-  node: Node, options: argparse.Namespace, hvparams: Mapping[str, str]
-) -> int:
+def _node(node: Node, options: argparse.Namespace) -> int:
   if options.compare:
     raise Refused(
       "--compare needs the name of an instance",
       remedy=f"run {NAME} --compare FILE INSTANCE",
     )
   is_root = os.geteuid() == 0
+  hvparams = ssconf.hvparams(node.host) or {}
   found = verify.findings(
     node,
     extra_cgroups=verify.names_in(hvparams.get(values.EXTRA_CGROUPS)),

@@ -39,8 +39,9 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
+from .. import ssconf
 from ..errors import LxcError
-from ..host import Host, read_optional, wait_until
+from ..host import Host, wait_until
 from ..model import RunState, Usage
 from . import daemons, intake, journal, protocol, task
 from .journal import Journal, Listed, Role
@@ -196,7 +197,7 @@ def _is_past(host: Host, found: Journal) -> bool:
   """Whether the instance is in the cluster no more (ssconf_instance_list)."""
   if found.state not in (State.IDLE, State.GONE, State.CLOSED, State.RELEASED):
     return False
-  text = read_optional(host.layout.ssconf("instance_list"))
+  text = ssconf.text(host, "instance_list")
   return text is not None and found.name not in text.split()
 
 

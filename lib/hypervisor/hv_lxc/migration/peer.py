@@ -35,8 +35,9 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .. import ssconf
 from ..errors import LxcError
-from ..host import Host, read_optional
+from ..host import Host
 from . import connecting
 from .auth import Secret
 from .channel import Channel
@@ -130,17 +131,17 @@ def ask_everybody(host: Host, name: str, port: int) -> list[Event]:
 
 def other_nodes(host: Host) -> list[tuple[str, str]]:
   """Name and address of all nodes not marked offline, but this one."""
-  offline = (read_optional(host.layout.ssconf("offline_nodes")) or "").split()
+  offline = ssconf.words(host, "offline_nodes")
   return [
     (node, address)
-    for node, address in _addresses(host, "node_secondary_ips")
+    for node, address in ssconf.pairs(host, "node_secondary_ips")
     if node not in offline and not _is_here(node, address)
   ]
 
 
 def own_name(host: Host) -> str:
   """What Ganeti calls this node; the kernel may know a short name only."""
-  for node, address in _addresses(host, "node_secondary_ips"):
+  for node, address in ssconf.pairs(host, "node_secondary_ips"):
     if _is_here(node, address):
       return node
   return os.uname().nodename
@@ -163,18 +164,6 @@ def _is_here(node: str, address: str) -> bool:
     except OSError:
       return False
   return True
-
-
-def _addresses(host: Host, key: str) -> list[tuple[str, str]]:
-  """Nodes and their addresses, from ssconf.
-
-  It has lines "NAME ADDRESS" (ssconf.py, _GetDictOfSsconfMap).
-
-  """
-  text = read_optional(host.layout.ssconf(key)) or ""
-  lines = (line.replace("=", " ") for line in text.splitlines())
-  parts = (line.partition(" ") for line in lines)
-  return [(node, address.strip()) for node, _, address in parts]
 
 
 def forget(journal: Journal, certificate: Path) -> None:
@@ -207,14 +196,14 @@ def _silent(host: Host, journal: Journal) -> Event:
 
 def is_offline(host: Host, journal: Journal) -> bool:
   """Whether Ganeti's administrator marked the other node offline."""
-  text = read_optional(host.layout.ssconf("offline_nodes")) or ""
-  return bool(journal.peer_node) and journal.peer_node in text.split()
+  offline = ssconf.words(host, "offline_nodes")
+  return bool(journal.peer_node) and journal.peer_node in offline
 
 
 def node_name(host: Host, address: str) -> str:
   """The node with a primary or secondary IP address; "" if unknown."""
   for key in ("node_secondary_ips", "node_primary_ips"):
-    for name, ip in _addresses(host, key):
+    for name, ip in ssconf.pairs(host, key):
       if ip == address:
         return name
   return ""

@@ -120,7 +120,9 @@ class FakeNode:
   def host(self) -> Host:
     root = self.root
     return Host(
-      layout=Layout.below("/var/lib/ganeti", "/run", "/var/log", "/etc"),
+      layout=Layout.below(
+        *(str(self.root / top) for top in ("data", "run", "log", "etc"))
+      ),
       run=self.run,
       proc=root / "proc",
       sys=root / "sys",

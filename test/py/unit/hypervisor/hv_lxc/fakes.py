@@ -218,6 +218,10 @@ class FakeLxc:
     where.write_text(text)
     return where
 
+  def tell(self, key: str, text: str) -> None:
+    """Has Ganeti tell the node something about the cluster."""
+    self.write(self.layout.ssconf(key), text)
+
   def _make_node(self) -> None:
     self.write("proc/sys/kernel/random/boot_id", f"{BOOT_ID}\n")
     self.write("proc/meminfo", "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB")

@@ -68,14 +68,8 @@ def make_driver(
   monkeypatch.setattr(
     "ganeti.hypervisor.hv_lxc.report.for_ganeti", lambda host: [5, 0, 2]
   )
-  monkeypatch.setattr(driver, "_cluster_hvparams", lambda: dict(STOCK_DEFAULTS))
   monkeypatch.setattr(driver, "local_host", lambda: node.host)
   return LXCHypervisor(_host=node.host, _storage=node.storage)
-
-
-STOCK_DEFAULTS = {
-  name: str(value) for name, value in paramvalues.defaults().items()
-}
 
 
 def instance(**changes: Any) -> objects.Instance:
@@ -150,6 +144,22 @@ def test_an_instance_may_not_go_beyond_the_cluster(
     with pytest.raises(errors.HypervisorError, match=f"(?i){name}|capabilit"):
       hv.StartInstance(instance(hvparams=bold), block_devices(node), False)
   assert node.run.calls == []
+
+
+def test_what_the_cluster_allows_counts_whatever_its_extra_config_is(
+  hv: LXCHypervisor, node: FakeLxc
+) -> None:
+  """Ganeti's own reader of the file gives up at a second "="."""
+  device = "c 10:200 rwm"
+  node.tell(
+    "hvparams_lxc",
+    f"devices={device}\nextra_config=lxc.prlimit.nofile=4096\n",
+  )
+  wanted = {**paramvalues.defaults(), "devices": device}
+  hv.StartInstance(instance(hvparams=wanted), block_devices(node), False)
+  stock = instance(name="inst2.example.com")
+  with pytest.raises(errors.HypervisorError, match="devices"):
+    hv.StartInstance(stock, block_devices(node), False)
 
 
 @pytest.mark.parametrize(

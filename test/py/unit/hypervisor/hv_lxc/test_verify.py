@@ -118,7 +118,9 @@ HIDDEN = [
     id="broken LXC",
   ),
   pytest.param(
-    with_text("etc/lxc/lxc.conf", "lxc.lxcpath=/var/lib/ganeti/lxc/\n"),
+    lambda node: node.write(
+      "etc/lxc/lxc.conf", f"lxc.lxcpath={node.host.layout.lxcpath}/\n"
+    ),
     "behind Ganeti's back",
     "lxc.lxcpath",
     id="lxcpath",

@@ -136,6 +136,18 @@ def test_as_ganeti_reaches_its_nodes(cluster: Cluster) -> None:
     assert f"-oGlobalKnownHostsFile={cluster.layout.known_hosts}" in argv
 
 
+def test_a_node_whose_ssh_is_at_another_port_is_asked_there(
+  cluster: Cluster,
+) -> None:
+  """As `gnt-group modify --node-parameters ssh_port=` has it."""
+  ports = cluster.layout.ssconf("ssh_ports")
+  cluster.write(ports, "like.lab=2222\nold.lab=22\n")
+  cluster.found()
+  asked = {argv[-3]: argv for argv in cluster.asked}
+  assert "-oPort=2222" in asked["root@like.lab"]
+  assert "-oPort=22" in asked["root@old.lab"]
+
+
 def test_no_ssh(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
   def fails(*_: object, **__: object) -> Result:
     raise Failed("ssh cannot be started")

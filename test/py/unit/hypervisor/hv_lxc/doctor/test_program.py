@@ -32,7 +32,6 @@
 import json
 import os
 import pathlib
-from collections.abc import Mapping
 
 import pytest
 from ganeti.hypervisor.hv_lxc.command import Result
@@ -74,13 +73,10 @@ def guest(tmp_path: pathlib.Path, node: FakeNode) -> FakeProc:
   return FakeProc(groups)
 
 
-def doctor(
-  node: FakeNode, *argv: str, hvparams: Mapping[str, str] | None = None
-) -> int:
+def doctor(node: FakeNode, *argv: str) -> int:
   return program.main(
     argv,
     node.host,
-    hvparams,
     root=node.root,
     search_path=str(node.path("bin")),
   )
@@ -148,8 +144,12 @@ def test_criu_that_does_not_start(
 def test_the_clusters_extra_cgroups_are_looked_for(
   node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
-  hvparams = {"extra_cgroups": "net_cls, blkio"}
-  assert doctor(node, hvparams=hvparams) == program.BAD
+  told = node.host.layout.ssconf("hvparams_lxc")
+  told.parent.mkdir(parents=True, exist_ok=True)
+  told.write_text(
+    "extra_config=lxc.prlimit.nofile=4096\nextra_cgroups=net_cls, blkio\n"
+  )
+  assert doctor(node) == program.BAD
   out = capsys.readouterr().out
   assert "missing   cgroup net_cls" in out
   assert "ok        cgroup blkio" in out
