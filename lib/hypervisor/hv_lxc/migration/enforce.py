@@ -38,8 +38,9 @@ in the kernel's security/device_cgroup.c).
 
 """
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .. import cgtree, devices
@@ -57,37 +58,83 @@ _PREFIXES = ("lxc.cgroup.", "lxc.cgroup2.")
 _NOT_LIMITS = ("dir", "relative", "devices.")
 
 
+# CRIU makes the nodes of the guest's /dev from within its group
+# (tmpfs_restore in filesystems.c has tar do it); LXC has made them at the
+# start before there were rules.
+_MAKING = tuple(DeviceRule(kind, None, None, "m") for kind in "cb")
+
+
 def allow_devices(
   trees: Hierarchies, name: str, config: Sequence[Line]
 ) -> None:
   """Confines the group of an instance to the devices of its configuration.
 
+  Nodes may be made of any device, until L{forbid_making}.
+
   @raise Failed: the kernel refuses
 
   """
-  settings = _settings(config)
-  orders = [(k, v) for k, v in settings if k.startswith("devices.")]
+  orders = _device_orders(config)
   tree = trees.controller("devices")
   if not orders or tree is None:
     return
   group = Path(tree.group(name))
-  group.mkdir(mode=0o755, parents=True, exist_ok=True)
-  try:
+  with _as_failed(name, group):
+    group.mkdir(mode=0o755, parents=True, exist_ok=True)
     if tree.version == 1:
-      for file, value in orders:
+      more = [("devices.allow", str(rule)) for rule in _not_in(orders)]
+      for file, value in (*orders, *more):
         cgtree.write(f"{group}/{file}", value)
     else:
+      device_program.attach(group, (*_rules(orders), *_not_in(orders)))
+
+
+def forbid_making(
+  trees: Hierarchies, name: str, config: Sequence[Line]
+) -> None:
+  """Has the guest make only the nodes that its configuration lets it make.
+
+  @raise Failed: the kernel refuses
+
+  """
+  orders = _device_orders(config)
+  tree = trees.controller("devices")
+  if not orders or tree is None or not _not_in(orders):
+    return
+  group = Path(tree.group(name))
+  with _as_failed(name, group):
+    if tree.version == 1:
+      for rule in _not_in(orders):
+        cgtree.write(f"{group}/devices.deny", str(rule))
+    else:
+      # What both programs allow is allowed.
       device_program.attach(group, _rules(orders))
-  except OSError as err:
-    raise Failed(
-      f"The devices of instance {name} cannot be confined",
-      evidence=f"{group}: {err.strerror}",
-    ) from err
+
+
+def _device_orders(config: Sequence[Line]) -> list[Line]:
+  settings = _settings(config)
+  return [(k, v) for k, v in settings if k.startswith("devices.")]
 
 
 def _rules(orders: Sequence[Line]) -> tuple[DeviceRule, ...]:
   allowed = [value for key, value in orders if key == "devices.allow"]
   return devices.parse(",".join(allowed))
+
+
+def _not_in(orders: Sequence[Line]) -> list[DeviceRule]:
+  """What has to be allowed for a restore, and is not by these."""
+  return devices.not_covered(_MAKING, _rules(orders))
+
+
+@contextlib.contextmanager
+def _as_failed(name: str, group: Path) -> Iterator[None]:
+  try:
+    yield
+  except OSError as err:
+    raise Failed(
+      f"The devices of instance {name} cannot be confined",
+      evidence=f"{group}: {err.strerror}",
+    ) from err
 
 
 def set_limits(

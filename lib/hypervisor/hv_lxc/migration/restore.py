@@ -187,6 +187,7 @@ def _bring_up(
 
   def restored() -> None:
     clock.append(time.monotonic())
+    enforce.forbid_making(trees, request.name, config)
     enforce.set_limits(trees, request.name, config, paths)
     for nic in _nics(noted):
       nic_links.configure(host, paths.nic_hook("up"), paths.nic_env(nic.index))

@@ -131,7 +131,51 @@ def test_devices_are_confined_above_the_guests_own_group(
     (group(node, "devices") / file).write_text("")
   enforce.allow_devices(hierarchies.find(node.host), NAME, V1)
   assert (group(node, "devices") / "devices.deny").read_text() == "a"
-  assert (group(node, "devices") / "devices.allow").read_text() == "c 1:3 rwm"
+
+
+@pytest.mark.parametrize(
+  ("allowed", "made"),
+  [
+    ("c 1:3 rw", ["c *:* m", "b *:* m"]),
+    ("c *:* rwm", ["b *:* m"]),
+  ],
+)
+def test_nodes_of_a_guest_that_may_make_none_are_made_on_v1(
+  node: FakeLxc,
+  monkeypatch: pytest.MonkeyPatch,
+  allowed: str,
+  made: list[str],
+) -> None:
+  """As with the list that Ganeti stores: no "m" is in it."""
+  orders: list[str] = []
+  monkeypatch.setattr(
+    enforce.cgtree,
+    "write",
+    lambda path, value: orders.append(f"{path.rpartition('.')[2]} {value}"),
+  )
+  trees = hierarchies.find(node.host)
+  config = [*V1[:-1], ("lxc.cgroup.devices.allow", allowed)]
+  enforce.allow_devices(trees, NAME, config)
+  before = ["deny a", f"allow {allowed}"]
+  assert orders == [*before, *(f"allow {rule}" for rule in made)]
+  orders.clear()
+  enforce.forbid_making(trees, NAME, config)
+  assert orders == [f"deny {rule}" for rule in made]
+
+
+def test_a_guest_that_may_make_all_nodes_goes_on_so(
+  node: FakeLxc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  orders: list[str] = []
+  monkeypatch.setattr(
+    enforce.cgtree, "write", lambda _, value: orders.append(value)
+  )
+  trees = hierarchies.find(node.host)
+  rules = [("lxc.cgroup.devices.allow", f"{kind} *:* m") for kind in "cb"]
+  enforce.allow_devices(trees, NAME, [*V1, *rules])
+  assert orders == ["a", "c 1:3 rwm", "c *:* m", "b *:* m"]
+  enforce.forbid_making(trees, NAME, [*V1, *rules])
+  assert orders[4:] == []
 
 
 def test_devices_on_v2_are_a_program(
@@ -145,5 +189,8 @@ def test_devices_on_v2_are_a_program(
     lambda group, rules: asked.append((group.name, list(map(str, rules)))),
   )
   config = [(key.replace("cgroup", "cgroup2"), value) for key, value in V1]
-  enforce.allow_devices(hierarchies.find(node.host), NAME, config)
-  assert asked == [(NAME, ["c 1:3 rwm"])]
+  trees = hierarchies.find(node.host)
+  enforce.allow_devices(trees, NAME, config)
+  assert asked == [(NAME, ["c 1:3 rwm", "c *:* m", "b *:* m"])]
+  enforce.forbid_making(trees, NAME, config)
+  assert asked[1:] == [(NAME, ["c 1:3 rwm"])]

@@ -53,7 +53,7 @@ def node(
     lambda device: abs(hash(str(device))),
   )
   made = FakeCriu(tmp_path, request.param)
-  for what in ("allow_devices", "set_limits"):
+  for what in ("allow_devices", "forbid_making", "set_limits"):
     monkeypatch.setattr(enforce, what, _note(made, what))
   made.start()
   dump.save_files(made.host, NAME)
@@ -94,6 +94,7 @@ def test_all_is_set_before_the_guest_runs(node: FakeCriu) -> None:
   assert node.events == [
     "allow_devices",
     "lxc-checkpoint",
+    "forbid_making",
     "set_limits",
     "nic-up",
     "held",

@@ -294,7 +294,7 @@ def test_a_connection_that_is_lost_in_a_round(
 def test_the_way_back_is_from_the_same_rounds(
   source: Source, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  for what in ("allow_devices", "set_limits"):
+  for what in ("allow_devices", "forbid_making", "set_limits"):
     monkeypatch.setattr(enforce, what, lambda *_: None)
   found: list[str] = []
 
