@@ -40,6 +40,7 @@ The story:
   target.py      The process on the node that it comes to
   source_main.py The program of the one
   target_main.py The program of the other
+  answering.py   Who may still ask a node, and where it listens
   daemons.py     How these processes are started, and which there are
   acts.py        The hands of the protocol on a node
   taking_life.py Kills a guest's processes while they are stopped

@@ -46,6 +46,7 @@ from ..host import Host, forget_lock, locked, wait_until
 from ..partitions import Partitions
 from ..record import Phase
 from . import (
+  answering,
   criu_processes,
   daemons,
   dump,
@@ -169,13 +170,10 @@ class NodeActs:
     daemons.start_worker(self.host, self.name)
 
   def _start_receiver(self) -> None:
-    try:
-      part = task.load(self.host.layout.migration(self.name))
-    except LxcError as err:
-      # Without it the port is not known, and nobody can ask there.
-      _log.warning("%s", err)
-      return
-    daemons.start_receiver(self.host, part.address, part.port)
+    found = journal.look(self.host, self.name).journal
+    has_none = (Journaled.IDLE, Journaled.GONE)
+    if found and (found.state not in has_none or found.secrets):
+      answering.listen(self.host, self.name)
 
   def _stop_worker(self) -> None:
     journal.kill_worker(self.host, self.name)

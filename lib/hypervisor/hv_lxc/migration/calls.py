@@ -311,7 +311,11 @@ def start(
   acts = NodeActs(
     host=host, storage=storage, name=name, plain_start=plain, port=port
   )
-  acts.machine().fire(Event.START)
+  machine = acts.machine()
+  fired = machine.fire(Event.START)
+  if fired.journal.state is State.RESUMED:
+    # Ganeti takes this node for the instance's.
+    machine.amend(fired.journal.id, finalized=True)
 
 
 def _drop_of_another(host: Host, name: str, instance: str) -> None:

@@ -41,6 +41,7 @@ import fcntl
 import functools
 import os
 import signal
+import socket
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -87,13 +88,17 @@ def log(host: Host, name: str) -> Path:
   return host.layout.log_dir / f"{name}.migration.log"
 
 
-def start_receiver(host: Host, address: str, port: int) -> None:
+def start_receiver(
+  host: Host, address: str, port: int, *, anywhere: bool = False
+) -> None:
   """Starts the target's process unless it lives; it listens by then.
 
-  One that runs older code, from before the package was upgraded, is
-  replaced, but not while it works for a migration: Ganeti starts and stops
-  other instances of the node meanwhile, which can lead here.
+  One that runs older code, from before the package was upgraded, or that
+  listens elsewhere, from before migration_port or the node's address was
+  changed, is replaced, but not while it works for a migration: Ganeti starts
+  and stops other instances of the node meanwhile, which can lead here.
 
+  @param anywhere: one that listens elsewhere will do
   @raise Refused: the port is taken, or the address is none of this node's
   @raise Failed: it cannot be started
 
@@ -103,13 +108,14 @@ def start_receiver(host: Host, address: str, port: int) -> None:
   with receiver_mutex(host):
     lock = try_lock(host.layout.receiver_lock)
     if lock is None:
-      pid, stamp = _receiver(host)
-      if stamp == code_stamp() or _works(host, pid):
+      pid, stamp, place = _receiver(host)
+      is_there = anywhere or place in ("", tls.shown(address, port))
+      if (stamp == code_stamp() and is_there) or _works(host, pid):
         return
       lock = _replace_receiver(host)
     try:
-      note_receiver(lock, 0)
       with contextlib.closing(tls.listen(address, port)) as listening:
+        note_receiver(lock, 0, listening)
         host.spawn(
           [
             _PYTHON,
@@ -124,17 +130,19 @@ def start_receiver(host: Host, address: str, port: int) -> None:
       os.close(lock)
 
 
-def note_receiver(lock: int, pid: int) -> None:
+def note_receiver(lock: int, pid: int, listening: socket.socket) -> None:
   """Writes into the lock's file whose it is; 0 for one that begins."""
+  address, port, *_ = listening.getsockname()
+  text = f"{pid} {code_stamp()} {tls.shown(address, port)}\n"
   os.ftruncate(lock, 0)
-  os.pwrite(lock, f"{pid} {code_stamp()}\n".encode("ascii"), 0)
+  os.pwrite(lock, text.encode("ascii"), 0)
 
 
-def _receiver(host: Host) -> tuple[int, str]:
-  """The process that listens, and the code that it runs."""
+def _receiver(host: Host) -> tuple[int, str, str]:
+  """The process that listens, the code that it runs, and where it listens."""
   text = read_optional(host.layout.receiver_lock) or ""
-  pid, _, stamp = text.strip().partition(" ")
-  return (int(pid), stamp) if pid.isdigit() else (0, "")
+  pid, stamp, place, *_ = [*text.split(), "", "", ""]
+  return (int(pid), stamp, place) if pid.isdigit() else (0, "", "")
 
 
 def _works(host: Host, pid: int) -> bool:
@@ -153,7 +161,7 @@ def _replace_receiver(host: Host) -> int:
     if fd is not None:
       taken.append(fd)
       return True
-    pid, _ = _receiver(host)
+    pid, *_ = _receiver(host)
     if pid:
       with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

@@ -98,7 +98,8 @@ class Journal:
   @ivar failure: one line for the administrator, "" if nothing failed
   @ivar closed: ids of migrations that are over on this node, newest last
   @ivar never_ran: those of them by which the guest never ran here
-  @ivar secrets: (id, secret) of those whose other node may still ask
+  @ivar secrets: (id, secret) of those by which the instance came here and
+      whose source may still ask
 
   """
 
@@ -135,9 +136,9 @@ class Journal:
     if not migration:
       return self
     secrets = self.secrets
-    if self.secret_of(migration) and migration not in dict(secrets):
-      kept = (*secrets, (migration, self.secret_of(migration)))
-      secrets = kept[-MAX_SECRETS:]
+    # Of the two nodes it is the source that asks.
+    if migration == self.id and self.secret and self.role is Role.TARGET:
+      secrets = (*secrets, (migration, self.secret))[-MAX_SECRETS:]
     closed, never_ran = self.closed, self.never_ran
     if migration not in closed:
       closed = (*closed, migration)[-MAX_CLOSED:]

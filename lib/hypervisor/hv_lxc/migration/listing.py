@@ -43,7 +43,7 @@ from .. import ssconf
 from ..errors import LxcError
 from ..host import Host, wait_until
 from ..model import RunState, Usage
-from . import daemons, intake, journal, protocol, task
+from . import answering, daemons, intake, journal, protocol, task
 from .journal import Journal, Listed, Role
 from .states import HANDED, State
 
@@ -156,14 +156,9 @@ def _attend(host: Host, listed: Listed, *, lives: bool, thorough: bool) -> None:
   # nothing but to remove what had come.
   is_under_way = found.state in (State.EXPECTING, State.READY, State.OWNER)
   if (is_unsettled and not has_work and is_under_way) or (
-    thorough and protocol.needs_answerer(state, lives=lives, is_agreed=agreed)
+    thorough and answering.is_awaited(found, state, lives=lives)
   ):
-    _listen(host, listed.name)
-
-
-def _listen(host: Host, name: str) -> None:
-  part = task.load(host.layout.migration(name))
-  daemons.start_receiver(host, part.address, part.port)
+    answering.listen(host, listed.name)
 
 
 def await_answers(

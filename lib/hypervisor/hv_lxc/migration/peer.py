@@ -33,6 +33,7 @@ import logging
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from .. import ssconf
@@ -88,13 +89,15 @@ def ask(host: Host, journal: Journal, certificate: Path) -> Event:
   """
   if not journal.secret or not journal.peer_address:
     return _silent(host, journal)
-  try:
-    with open_channel(journal, certificate) as channel:
-      channel.send(Close())
-      return meaning(channel.receive(ANSWER_S))
-  except (LxcError, ValueError) as err:
-    _log.info("Migration of %s: %s", journal.name, err)
-    return _silent(host, journal)
+  now = port_of_cluster(host) or journal.port
+  for port in dict.fromkeys((journal.port, now)):
+    try:
+      with open_channel(replace(journal, port=port), certificate) as channel:
+        channel.send(Close())
+        return meaning(channel.receive(ANSWER_S))
+    except (LxcError, ValueError) as err:
+      _log.info("Migration of %s: %s", journal.name, err)
+  return _silent(host, journal)
 
 
 def ask_everybody(host: Host, name: str, port: int) -> list[Event]:
@@ -141,10 +144,25 @@ def other_nodes(host: Host) -> list[tuple[str, str]]:
 
 def own_name(host: Host) -> str:
   """What Ganeti calls this node; the kernel may know a short name only."""
-  for node, address in ssconf.pairs(host, "node_secondary_ips"):
-    if _is_here(node, address):
-      return node
-  return os.uname().nodename
+  name, _ = _here(host)
+  return name or os.uname().nodename
+
+
+def own_address(host: Host) -> str:
+  """This node's secondary IP address, "" if it was told none."""
+  _, address = _here(host)
+  return address
+
+
+def _here(host: Host) -> tuple[str, str]:
+  pairs = ssconf.pairs(host, "node_secondary_ips")
+  return next((pair for pair in pairs if _is_here(*pair)), ("", ""))
+
+
+def port_of_cluster(host: Host) -> int:
+  """The port on which nodes listen for migrations now; 0 if not known."""
+  text = (ssconf.hvparams(host) or {}).get("migration_port", "")
+  return int(text) if text.isdigit() else 0
 
 
 def _is_here(node: str, address: str) -> bool:
@@ -195,9 +213,15 @@ def _silent(host: Host, journal: Journal) -> Event:
 
 
 def is_offline(host: Host, journal: Journal) -> bool:
-  """Whether Ganeti's administrator marked the other node offline."""
+  """Whether Ganeti's administrator marked the other node offline.
+
+  Or took it out of the cluster, which comes to the same.
+
+  """
+  node, known = journal.peer_node, ssconf.words(host, "node_list")
+  is_removed = bool(known) and node not in known
   offline = ssconf.words(host, "offline_nodes")
-  return bool(journal.peer_node) and journal.peer_node in offline
+  return bool(node) and (node in offline or is_removed)
 
 
 def node_name(host: Host, address: str) -> str:

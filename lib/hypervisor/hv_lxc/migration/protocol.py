@@ -245,10 +245,28 @@ def outcome(event: Event | None, before: State, after: State) -> str:
   return ""
 
 
-def needs_answerer(state: State, *, lives: bool, is_agreed: bool) -> bool:
-  """Whether a process is to listen here for the source's question."""
+def needs_answerer(
+  state: State,
+  *,
+  lives: bool,
+  is_agreed: bool,
+  is_finalized: bool,
+  was_target: bool,
+) -> bool:
+  """Whether a process is to listen here for another node's question.
+
+  @param lives: a process of the instance lives on this node
+  @param is_agreed: the source is known to know that the guest came here,
+    or Ganeti has finalized the migration
+  @param is_finalized: Ganeti has
+  @param was_target: the instance came here by an earlier migration, whose
+    source may have kept its record of that one
+
+  """
+  if was_target:
+    return True
   if state == State.RESUMED:
-    return not lives or not is_agreed
+    return not lives or not is_finalized
   if state == State.CLOSED:
     return not is_agreed
   return is_source(state) is False

@@ -197,6 +197,8 @@ _USER = (
   | row(
     E.STOPPED,
     IGNORE,
+    # Where the instance goes next may be a node that it left for this one.
+    ((S.IDLE, S.GONE, S.CLOSED, S.RELEASED), say(A.START_RECEIVER)),
     (
       S.RESUMED,
       Step(to=S.RELEASED, after=(A.DISCARD_IMAGES, A.START_RECEIVER)),

@@ -46,11 +46,11 @@ from .. import cgroup, hierarchies
 from ..errors import LxcError, Refused, one_line
 from ..host import Host
 from ..partitions import Partitions
-from . import daemons, intake, journal, protocol
+from . import answering, daemons, intake, journal
 from .acts import NodeActs, working
 from .auth import Secret
 from .channel import Channel, ConnectionLost, NoAnswer
-from .journal import Journal, Listed, Role
+from .journal import Journal, Listed
 from .listener import Listener
 from .message_fields import MAX_SIZE
 from .messages import TRANSFER, Close, Forget, Grant, Query, Resumed, Room
@@ -63,7 +63,6 @@ _log = logging.getLogger(__name__)
 _LOOK_S = 5.0
 # How long it waits for those who may ask, once the guest's place is decided.
 _LONGEST_S = 900.0
-_UNDECIDED = frozenset({State.EXPECTING, State.READY, State.OWNER})
 # What is always left free in the file system of the images.
 _RESERVE_BYTES = 64 << 20
 
@@ -149,14 +148,10 @@ def is_needed(host: Host, *, is_late: bool = False) -> bool:
 
 def _is_awaited(host: Host, listed: Listed, *, is_late: bool) -> bool:
   found = listed.journal
-  if found is None or found.role is not Role.TARGET:
-    return False
-  if is_late and found.state not in _UNDECIDED:
+  if found is None:
     return False
   lives = cgroup.is_running(hierarchies.find(host), listed.name)
-  return protocol.needs_answerer(
-    found.state, lives=lives, is_agreed=found.agreed or found.finalized
-  )
+  return answering.is_awaited(found, found.state, lives=lives, is_late=is_late)
 
 
 def find_secret(host: Host, migration: str) -> Secret | None:

@@ -61,8 +61,8 @@ def main(argv: list[str]) -> int:
   number, lock = int(argv[1]), int(argv[2])
   for descriptor in (number, lock):
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - os has it so
-  daemons.note_receiver(lock, os.getpid())
   listening = socket.socket(fileno=number)
+  daemons.note_receiver(lock, os.getpid(), listening)
   listening.setblocking(False)  # noqa: FBT003 - socket has it so
   target.serve(driver.local_host(), partitions.Kpartx(), listening, lock)
   return 0

@@ -30,6 +30,7 @@
 """What the acts of a migration do when nobody is connected."""
 
 import pathlib
+from dataclasses import replace
 
 import pytest
 from ganeti.hypervisor.hv_lxc import hierarchies, stopping
@@ -60,7 +61,7 @@ JOURNAL = Journal(name=NAME, id="m1")
 def listening(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
   found: list[tuple[str, int]] = []
 
-  def start(_host: Host, address: str, port: int) -> None:
+  def start(_host: Host, address: str, port: int, **_: object) -> None:
     found.append((address, port))
 
   monkeypatch.setattr(daemons, "start_receiver", start)
@@ -83,7 +84,12 @@ def acts(tmp_path: pathlib.Path) -> NodeActs:
 def test_the_other_node_can_ask_though_the_receiver_was_killed(
   acts: NodeActs, listening: list[tuple[str, int]], act: Act
 ) -> None:
-  acts.perform(act, JOURNAL)
+  boot = acts.host.proc / "sys/kernel/random/boot_id"
+  boot.parent.mkdir(parents=True)
+  boot.write_text("boot-1\n")
+  released = replace(JOURNAL, role=Role.TARGET, state=State.RELEASED)
+  journals.save(acts.host, released)
+  acts.perform(act, released)
   assert listening == [("192.0.2.2", 8102)]
 
 

@@ -46,13 +46,13 @@ LOOPBACK = "127.0.0.1"
 class Receiver:
   """A process that listens, by its lock; it stands for this process."""
 
-  def __init__(self, host: Host, stamp: str) -> None:
+  def __init__(self, host: Host, stamp: str, place: str = "") -> None:
     self.killed = False
     make_directory(host.layout.migrations)
     lock = daemons.try_lock(host.layout.receiver_lock)
     assert lock is not None
     self.lock = lock
-    os.pwrite(lock, f"{os.getpid()} {stamp}\n".encode("ascii"), 0)
+    os.pwrite(lock, f"{os.getpid()} {stamp} {place}\n".encode(), 0)
 
   def kill(self, pid: int, _number: int) -> None:
     assert pid == os.getpid()
@@ -103,3 +103,31 @@ def test_one_that_receives_a_guest_is_left_alone(
   assert not older.killed
   assert not spawned
   os.close(lock)
+
+
+@pytest.fixture
+def elsewhere(
+  node: Host, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Receiver]:
+  """One that listens where migration_port was before."""
+  found = Receiver(node, daemons.code_stamp(), f"{LOOPBACK}:8102")
+  monkeypatch.setattr(daemons.os, "kill", found.kill)
+  yield found
+  if not found.killed:
+    os.close(found.lock)
+
+
+def test_a_changed_migration_port_counts_at_the_next_migration(
+  node: Host, elsewhere: Receiver, spawned: list[list[str]]
+) -> None:
+  daemons.start_receiver(node, LOOPBACK, 0)
+  assert elsewhere.killed
+  assert len(spawned) == 1
+
+
+def test_who_may_be_asked_anywhere_does_not_end_another_s_receiver(
+  node: Host, elsewhere: Receiver, spawned: list[list[str]]
+) -> None:
+  daemons.start_receiver(node, LOOPBACK, 0, anywhere=True)
+  assert not elsewhere.killed
+  assert not spawned

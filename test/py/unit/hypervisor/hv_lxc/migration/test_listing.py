@@ -154,7 +154,7 @@ def test_target_that_was_switched_off_answers_when_it_is_back(
     daemons, "start_worker", lambda *_, **__: done.append("settled")
   )
   monkeypatch.setattr(
-    daemons, "start_receiver", lambda *_: done.append("listens")
+    daemons, "start_receiver", lambda *_, **__: done.append("listens")
   )
   monkeypatch.setattr(
     task, "load", lambda _: SimpleNamespace(address="", port=1)

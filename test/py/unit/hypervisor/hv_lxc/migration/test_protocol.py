@@ -187,29 +187,38 @@ def test_images_on_disk_are_looked_after(state: State) -> None:
 
 
 @pytest.mark.parametrize(
-  ("state", "lives", "is_agreed", "settle", "answer"),
+  ("state", "facts", "settle", "answer"),
   [
-    (State.IDLE, False, False, False, False),
-    (State.OFFERED, True, False, False, False),
-    (State.HANDING, False, False, True, False),
-    (State.GONE, False, False, False, False),
-    (State.READY, False, False, True, True),
-    (State.RESUMED, True, True, False, False),
-    (State.RESUMED, False, True, True, True),
-    (State.RESUMED, True, False, True, True),
-    (State.RELEASED, False, True, True, True),
-    (State.CLOSED, False, False, False, True),
-    (State.CLOSED, False, True, False, False),
+    (State.IDLE, "", False, False),
+    (State.IDLE, "was_target", False, True),
+    (State.OFFERED, "lives", False, False),
+    (State.HANDING, "", True, False),
+    (State.GONE, "", False, False),
+    (State.GONE, "was_target", False, True),
+    (State.READY, "", True, True),
+    (State.RESUMED, "lives is_agreed is_finalized", False, False),
+    # Ganeti, whose master may have been the source, need not know it yet.
+    (State.RESUMED, "lives is_agreed", False, True),
+    (State.RESUMED, "is_agreed is_finalized", True, True),
+    (State.RESUMED, "lives", True, True),
+    (State.RELEASED, "is_agreed", True, True),
+    (State.CLOSED, "", False, True),
+    (State.CLOSED, "is_agreed", False, False),
   ],
 )
 def test_who_must_be_looked_after(
-  state: State, lives: bool, is_agreed: bool, settle: bool, answer: bool
+  state: State, facts: str, settle: bool, answer: bool
 ) -> None:
+  lives, is_agreed = "lives" in facts, "is_agreed" in facts
   assert settle == protocol.needs_settling(
     state, has_images=False, lives=lives, is_agreed=is_agreed
   )
   assert answer == protocol.needs_answerer(
-    state, lives=lives, is_agreed=is_agreed
+    state,
+    lives=lives,
+    is_agreed=is_agreed,
+    is_finalized="is_finalized" in facts,
+    was_target="was_target" in facts,
   )
 
 
