@@ -42,8 +42,8 @@ from .driver_errors import as_hypervisor_error
 from .host import Host
 
 if TYPE_CHECKING:
-  from . import params, partitions, translate, versions
-  from .migration import before_start, calls
+  from . import model, params, partitions, translate, versions
+  from .migration import before_start, calls, guest_disks
   from .migration.task import Task
 else:
   params = late.Late("params")
@@ -51,6 +51,7 @@ else:
   versions = late.Late("versions")
   before_start = late.Late("migration.before_start")
   calls = late.Late("migration.calls")
+  guest_disks = late.Late("migration.guest_disks")
 
 
 class MigrationFace:
@@ -70,7 +71,13 @@ class MigrationFace:
   @as_hypervisor_error
   def MigrationInfo(self, instance: Any) -> Any:
     """Refuses what cannot be migrated; what the target is to be told."""
-    return calls.offer(self._host, self._storage, instance.name, instance.uuid)
+    return calls.offer(
+      self._host,
+      self._storage,
+      instance.name,
+      instance=instance.uuid,
+      disks=[disk.uuid for disk in instance.disks_info],
+    )
 
   @as_hypervisor_error
   def AcceptInstance(self, instance: Any, info: Any, target: Any) -> Any:
@@ -79,12 +86,10 @@ class MigrationFace:
     @param target: secondary IP address of this node
 
     """
-    calls.accept(
-      self._host,
-      self._storage,
-      calls.Info.from_text(info),
-      part=self._part(instance, target, live=True),
-    )
+    told = calls.Info.from_text(info)
+    disks = guest_disks.chosen(_disks(instance), told.disks)
+    part = self._part(instance, target, disks, live=True)
+    calls.accept(self._host, self._storage, told, part=part)
 
   @as_hypervisor_error
   def MigrateInstance(
@@ -95,8 +100,10 @@ class MigrationFace:
     @param target: secondary IP address of the other node
 
     """
-    part = self._part(instance, target, live=bool(live))
-    calls.migrate(self._host, self._storage, instance.name, part)
+    name = instance.name
+    disks = guest_disks.as_started(self._host, name, _disks(instance))
+    part = self._part(instance, target, disks, live=bool(live))
+    calls.migrate(self._host, self._storage, name, part)
 
   @as_hypervisor_error
   def GetMigrationStatus(self, instance: Any) -> Any:
@@ -145,20 +152,32 @@ class MigrationFace:
       self._host, self._storage, name, disk=disk, primary=primary
     )
 
-  def _part(self, instance: Any, target: str, *, live: bool) -> "Task":
+  def _part(
+    self,
+    instance: Any,
+    target: str,
+    disks: "tuple[model.DiskSpec, ...]",
+    *,
+    live: bool,
+  ) -> "Task":
     wanted = params.parse_migration(instance.hvparams)
-    links = [
-      (disk, f"{pathutils.DISK_LINKS_DIR}/{instance.name}:{index}", None)
-      for index, disk in enumerate(instance.disks_info)
-    ]
     return calls.part(
       self._host,
       instance.name,
       instance=instance.uuid,
-      disks=translate.disk_specs(instance.name, links),
+      disks=disks,
       address=target,
       port=wanted.port,
       bandwidth_mib=wanted.bandwidth_mib,
       downtime_ms=wanted.downtime_ms,
       live=live,
     )
+
+
+def _disks(instance: Any) -> "tuple[model.DiskSpec, ...]":
+  """All that Ganeti has now, at its links on this node."""
+  links = [
+    (disk, f"{pathutils.DISK_LINKS_DIR}/{instance.name}:{index}", None)
+    for index, disk in enumerate(instance.disks_info)
+  ]
+  return translate.disk_specs(instance.name, links)

@@ -41,6 +41,7 @@ The story:
   source_main.py The program of the one
   target_main.py The program of the other
   answering.py   Who may still ask a node, and where it listens
+  guest_disks.py The disks that a running guest has, not those of Ganeti's list
   daemons.py     How these processes are started, and which there are
   acts.py        The hands of the protocol on a node
   taking_life.py Kills a guest's processes while they are stopped

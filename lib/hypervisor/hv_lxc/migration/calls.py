@@ -42,7 +42,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ from ..errors import LxcError, Refused
 from ..host import Host
 from ..model import DiskSpec
 from ..partitions import Partitions
-from . import journal, listing, peer, preflight, progress, task
+from . import guest_disks, journal, listing, peer, preflight, progress, task
 from .acts import NodeActs
 from .auth import Secret
 from .journal import Journal
@@ -76,6 +76,7 @@ class Info:
   @ivar facts: of the source node, as doctor.facts writes them
   @ivar room: bytes that the images may take
   @ivar nics: nics.NicRecord as dictionaries; an earlier release sends none
+  @ivar disks: index and UUID of the guest's; an earlier release sends none
 
   """
 
@@ -87,6 +88,7 @@ class Info:
   facts: str
   room: int
   nics: tuple[dict[str, Any], ...] = ()
+  disks: tuple[tuple[int, str], ...] = ()
   version: int = _INFO_VERSION
 
   def to_text(self) -> str:
@@ -101,7 +103,8 @@ class Info:
 
     """
     try:
-      data = {"nics": (), **json.loads(str(text))}
+      data = {"nics": (), "disks": (), **json.loads(str(text))}
+      data["disks"] = tuple((int(n), str(u)) for n, u in data["disks"])
       info = cls(**{key: data[key] for key in cls.__slots__})
       Secret.from_text(info.secret)
     except (ValueError, KeyError, TypeError) as err:
@@ -113,10 +116,18 @@ class Info:
     return info
 
 
-def offer(host: Host, storage: Partitions, name: str, instance: str) -> str:
+def offer(
+  host: Host,
+  storage: Partitions,
+  name: str,
+  *,
+  instance: str,
+  disks: Collection[str],
+) -> str:
   """MigrationInfo: refuses what can be known before anything is changed.
 
   @param instance: its UUID
+  @param disks: those of its disks
   @raise Refused: the instance cannot be migrated; nothing was changed
 
   """
@@ -127,7 +138,7 @@ def offer(host: Host, storage: Partitions, name: str, instance: str) -> str:
     )
   node = preflight.node_of(host)
   preflight.check_criu(node)
-  preflight.check_disks(host, name)
+  guest_disks.check(host, name, disks)
   preflight.check_processes(host, node, name)
   made = Journal(
     name=name,
@@ -147,6 +158,7 @@ def offer(host: Host, storage: Partitions, name: str, instance: str) -> str:
     facts=facts.to_text(facts.of_node(node)),
     room=preflight.room(host, name),
     nics=preflight.nics(host, name),
+    disks=tuple((d.index, d.uuid) for d in guest_disks.of_record(host, name)),
   )
   preflight.check_room(host, info.room, name)
   return info.to_text()

@@ -71,27 +71,6 @@ def check_criu(node: Node) -> None:
     )
 
 
-def check_disks(host: Host, name: str) -> None:
-  """Whether the disks are such that another node can have them.
-
-  @raise Refused: with what stands in the way
-
-  """
-  noted = record.load_or_none(host, host.layout.instance(name))
-  if noted is None:
-    raise Refused(
-      f"Instance {name} cannot be migrated: it has no runtime record",
-      remedy="restart it with gnt-instance reboot --type=hard",
-    )
-  for disk in noted.disks:
-    if not disk.mount_point:
-      raise Refused(
-        f"Instance {name} cannot be migrated live: its disk {disk.index} is"
-        " a block device in the guest, whose number differs between nodes",
-        remedy="give the disk a file system, or use gnt-instance failover",
-      )
-
-
 def check_processes(host: Host, node: Node, name: str) -> None:
   """Whether CRIU can save every process.
 
