@@ -37,6 +37,7 @@ device afterwards, since clones of one image have equal UUIDs.
 
 """
 
+import logging
 import stat
 from pathlib import Path
 
@@ -55,9 +56,12 @@ _OPTIONS = {
   "btrfs": "",
 }
 SUPPORTED = tuple(_OPTIONS)
+_log = logging.getLogger(__name__)
 _UNMOUNT_TIMEOUT_S = 10.0
 # Six have been seen, see end_mounting.
 _MOUNT_END_S = 30.0
+# Of a slow disk and much memory; what is left is written at the unmount.
+_SYNC_S = 300.0
 _MAX_HOLDERS = 5
 
 
@@ -153,6 +157,14 @@ def _mounting(host: Host, directory: Path) -> list[int]:
     if any(f"{word}/".startswith(f"{directory}/") for word in words)
     and hierarchies.guest_of(host, pid) is None
   ]
+
+
+def sync(host: Host, directory: Path) -> None:
+  """Has a mounted file system write what it holds; tried only."""
+  argv = ["sync", "--file-system", str(directory)]
+  result = host.run(argv, timeout_s=_SYNC_S)
+  if result.failed:
+    _log.warning("%s", result.evidence())
 
 
 def unmount_all(host: Host, directory: Path) -> None:

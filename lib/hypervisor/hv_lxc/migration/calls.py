@@ -246,7 +246,8 @@ def status(host: Host, storage: Partitions, name: str) -> Status:
   acts = NodeActs(host=host, storage=storage, name=name)
   machine = acts.machine()
   working = journal.worker(host, name) is not None
-  now = machine.current()
+  # Its process has the journal for as long as it unmounts and flushes disks.
+  now = journal.load(host, name) if working else machine.current()
   if now.state in HANDED and not working:
     # Its process was killed: what it would have heard is asked for.
     with contextlib.suppress(LxcError):

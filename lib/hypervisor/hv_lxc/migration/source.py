@@ -41,12 +41,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import report
+from .. import mounts, report
 from ..doctor import counters
 from ..errors import Failed, LxcError, one_line
 from ..host import Host
 from ..partitions import Partitions
-from . import criu, daemons, dump, peer, precopy, task
+from . import criu, daemons, dump, guest_disks, peer, precopy, task
 from .acts import NodeActs
 from .channel import Channel, PeerTrouble
 from .journal import Journal
@@ -196,6 +196,8 @@ class _Source:
     dump.save_files(self.host, name)
     room = sending.begin(paths.files)
     parent = self._copy_running(sending, run, room)
+    if self.part.live:
+      self._write_back()
     self.reporter.phase("dump")
     with sending.following("images", paths.images) as complete:
 
@@ -206,6 +208,17 @@ class _Source:
 
       times = dump.dump(self.host, name, hold=hold, run=run, parent=parent)
     _log.info("Instance %s is dumped, in ms: %s", name, times)
+
+  def _write_back(self) -> None:
+    """Has little left to be written when the disks are unmounted.
+
+    The guest stands still then: a gigabyte that it has just written took
+    longer than Ganeti waits for an answer.
+
+    """
+    self.reporter.phase("write disks")
+    for disk in guest_disks.of_record(self.host, self.acts.name):
+      mounts.sync(self.host, Path(disk.mount_point))
 
   def _copy_running(
     self, sending: Sending, run: dump.Run, room: int

@@ -146,22 +146,6 @@ def test_an_instance_may_not_go_beyond_the_cluster(
   assert node.run.calls == []
 
 
-def test_what_the_cluster_allows_counts_whatever_its_extra_config_is(
-  hv: LXCHypervisor, node: FakeLxc
-) -> None:
-  """Ganeti's own reader of the file gives up at a second "="."""
-  device = "c 10:200 rwm"
-  node.tell(
-    "hvparams_lxc",
-    f"devices={device}\nextra_config=lxc.prlimit.nofile=4096\n",
-  )
-  wanted = {**paramvalues.defaults(), "devices": device}
-  hv.StartInstance(instance(hvparams=wanted), block_devices(node), False)
-  stock = instance(name="inst2.example.com")
-  with pytest.raises(errors.HypervisorError, match="devices"):
-    hv.StartInstance(stock, block_devices(node), False)
-
-
 @pytest.mark.parametrize(
   "call",
   [

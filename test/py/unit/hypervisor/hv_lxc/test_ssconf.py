@@ -32,8 +32,14 @@
 import pathlib
 
 import pytest
-from ganeti.hypervisor.hv_lxc import ssconf
+from ganeti import errors
+from ganeti.hypervisor.hv_lxc import paramvalues, ssconf
 from unit.hypervisor.hv_lxc.fakes import FakeLxc
+from unit.hypervisor.hv_lxc.test_driver import (
+  block_devices,
+  instance,
+  make_driver,
+)
 
 
 @pytest.fixture
@@ -68,3 +74,21 @@ def test_addresses_of_nodes(node: FakeLxc, sign: str) -> None:
     ("node1", "192.0.2.1"),
     ("node2", "2001:db8::2"),
   ]
+
+
+def test_what_the_cluster_allows_counts_whatever_its_extra_config_is(
+  node: FakeLxc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """Ganeti's own reader of the file gives up at a second "="."""
+  node.add_link("br0", bridge=True)
+  hv = make_driver(node, monkeypatch)
+  device = "c 10:200 rwm"
+  node.tell(
+    "hvparams_lxc",
+    f"devices={device}\nextra_config=lxc.prlimit.nofile=4096\n",
+  )
+  wanted = {**paramvalues.defaults(), "devices": device}
+  hv.StartInstance(instance(hvparams=wanted), block_devices(node), False)
+  stock = instance(name="inst2.example.com")
+  with pytest.raises(errors.HypervisorError, match="devices"):
+    hv.StartInstance(stock, block_devices(node), False)

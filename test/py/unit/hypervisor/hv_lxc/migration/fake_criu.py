@@ -59,7 +59,7 @@ class FakeCriu:
     self.restoring: Play = restored
     self.env: Mapping[str, str] = {}
     self.events: list[str] = []
-    for words in (("criu", "check"), ("sh",)):
+    for words in (("criu", "check"), ("sh",), ("sync",)):
       self.node.run.on(words, 0)
     self.node.run.on("nsenter", 1)
 

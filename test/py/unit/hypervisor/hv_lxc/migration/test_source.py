@@ -29,25 +29,30 @@
 """The source's process: what it sends while the guest runs, and what after."""
 
 import contextlib
+import dataclasses
 import itertools
+import os
 import pathlib
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from ganeti.hypervisor.hv_lxc.doctor import counters
 from ganeti.hypervisor.hv_lxc.errors import Failed, LxcError
 from ganeti.hypervisor.hv_lxc.host import wait_until
 from ganeti.hypervisor.hv_lxc.migration import (
+  calls,
   enforce,
   precopy,
   progress,
   stream,
 )
+from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration.messages import Owner, Returned
 from ganeti.hypervisor.hv_lxc.migration.policy import Round, Verdict, Wish
 from ganeti.hypervisor.hv_lxc.migration.states import State
-from unit.hypervisor.hv_lxc.fakes import INIT
+from unit.hypervisor.hv_lxc.fakes import INIT, NAME
 from unit.hypervisor.hv_lxc.migration.fake_criu import FakeCriu, restored
 from unit.hypervisor.hv_lxc.migration.source_and_target import (
   MIB,
@@ -341,9 +346,41 @@ def test_phases_are_told_in_their_order(source: Source) -> None:
   source.migrate()
   names = [name for name, _ in source.progress.times]
   assert names == [
-    "starting", "files", "round 1", "round 2", "dump", "send", "verify",
-    "end", "hand over", "restore",
+    "starting", "files", "round 1", "round 2", "write disks", "dump", "send",
+    "verify", "end", "hand over", "restore",
   ]  # fmt: skip
+
+
+def test_little_is_left_to_be_written_when_the_guest_stands_still(
+  source: Source,
+) -> None:
+  """With a full cache Ganeti waited in vain for an answer, and gave up."""
+  source.migrate()
+  programs = [argv[0] for argv in source.node.node.run.calls]
+  assert "sync" in programs
+  assert programs.index("sync") < programs.index("umount")
+
+
+def test_how_it_stands_is_told_while_disks_are_unmounted(
+  source: Source,
+) -> None:
+  host = source.node.host
+  found = journals.load(host, NAME)
+  journals.save(host, dataclasses.replace(found, state=State.DUMPED))
+  worker = journals.hold_worker_lock(host, NAME)
+  assert worker is not None
+  told: list[bool] = []
+
+  def ask() -> None:
+    storage: Any = source.node.node.storage
+    told.append(calls.status(host, storage, NAME).done)
+
+  with journals.exclusive(host, NAME):
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(5)
+  os.close(worker)
+  assert told == [False]
 
 
 def test_what_it_came_to_is_counted(source: Source) -> None:
@@ -370,7 +407,12 @@ def test_what_a_failed_one_came_to_is_counted(
 def test_every_phase_is_known_to_freeze_or_not(source: Source) -> None:
   source.migrate()
   names = {name for name, _ in source.progress.times}
-  assert names - progress.FROZEN == {"starting", "files", "round 1", "round 2"}
+  rounds = {"round 1", "round 2"}
+  assert names - progress.FROZEN - rounds == {
+    "starting",
+    "files",
+    "write disks",
+  }
 
 
 def test_whatever_stops_the_thread_that_sends_ends_the_migration(
