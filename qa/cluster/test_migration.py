@@ -32,7 +32,7 @@ import dataclasses
 import functools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from cluster import groups
@@ -83,9 +83,12 @@ sleep 0.2
 """
 
 
-def _listening(cluster: Cluster, **wanted: object) -> Instance:
+def _listening(
+  cluster: Cluster, *, hv: Sequence[str] = (), **wanted: object
+) -> Instance:
   """A guest that sends back what it is sent."""
-  instance = cluster.add(hv=HV, memory="maxmem=128M,minmem=96M", **wanted)
+  memory = "maxmem=128M,minmem=96M"
+  instance = cluster.add(hv=(*HV, *hv), memory=memory, **wanted)
   instance.inside(
     "exec >/dev/null 2>&1 </dev/null;"
     f" setsid nc -ll -p {ECHO_PORT} -e /bin/cat &"
