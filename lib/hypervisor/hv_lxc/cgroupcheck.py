@@ -54,8 +54,6 @@ _CONTROLLERS = (
   ("freezer", "CONFIG_CGROUP_FREEZER", "pausing"),
   ("pids", "CONFIG_CGROUP_PIDS", "limits of processes"),
 )
-# v1 controllers that v2 has under another name, or as part of every group.
-_V2_NAMES = {"blkio": "io", "cpuacct": "cpu"}
 # Controllers that are on v1 only (cgroups(7)).
 _NOT_ON_V2 = ("net_cls", "net_prio")
 _AT_BOOT = (
@@ -162,18 +160,13 @@ def _ignored(
 
 
 def _extra(name: str, node: Node) -> Problem | None:
-  if not node.trees.all or _tree_of_extra(name, node):
+  if not node.trees.all or node.trees.by_any_name(name):
     return None
   return Problem(
     f"The cgroup controller {name}, named in the hypervisor parameter"
     " extra_cgroups, is not available",
     f"take it out of extra_cgroups, or {_remedy(name, name, node)}",
   )
-
-
-def _tree_of_extra(name: str, node: Node) -> Hierarchy | None:
-  alias = _V2_NAMES.get(name, name)
-  return node.trees.controller(name) or node.trees.controller(alias)
 
 
 def _remedy(name: str, option: str, node: Node) -> str:

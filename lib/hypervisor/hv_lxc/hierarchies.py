@@ -74,6 +74,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 _PAYLOAD = re.compile(rf"/{PARENT}/([^/]+)/payload(?:/|$)")
 _V2 = "cgroup2"
 _TYPES = {1: "cgroup", 2: _V2}
+# v1 controllers that v2 has under another name, or as part of every group.
+_V2_NAMES = {"blkio": "io", "cpuacct": "cpu"}
 BOUNDARY = "nsdelegate"
 
 
@@ -155,6 +157,13 @@ class Hierarchies:
     if name in self.unified.controllers or name == "freezer":
       return self.unified
     return self.unified if name == "devices" and not self.v1 else None
+
+  def by_any_name(self, name: str) -> Hierarchy | None:
+    """As L{controller}, but v2 also answers to the names of v1."""
+    alias = _V2_NAMES.get(name)
+    if self.unified and alias in self.unified.controllers:
+      return self.controller(name) or self.unified
+    return self.controller(name)
 
   def version(self, controller: str) -> int | None:
     """1 or 2, or None where the node does not have the controller."""

@@ -116,7 +116,7 @@ def start(host: Host, storage: Partitions, request: StartRequest) -> None:
 
 def _check_controllers(trees: Hierarchies, request: StartRequest) -> None:
   for name in request.params.extra_cgroups:
-    if trees.controller(name) is None:
+    if trees.by_any_name(name) is None:
       raise Refused(
         f"Instance {request.name} cannot be started: this node does not have"
         f" the control group controller {name}",

@@ -320,6 +320,16 @@ def test_a_controller_that_the_node_does_not_have(node: FakeLxc) -> None:
   assert node.left() == {}
 
 
+@pytest.mark.parametrize("name", ["blkio", "cpuacct"])
+def test_v2_has_the_controllers_of_v1_that_verify_finds_there(
+  tmp_path: pathlib.Path, name: str
+) -> None:
+  node = make_node(tmp_path, 2)
+  params = Params(extra_cgroups=(name,))
+  start(node, fakes.request([node.disk(0)], params=params))
+  assert node.running()
+
+
 def test_what_cannot_be_undone_is_told_with_its_cause(node: FakeLxc) -> None:
   node.run.on("lxc-start", 1)
   node.storage.stuck = True

@@ -309,3 +309,8 @@ def test_extra_cgroups_missing(v1, name, remedy):
   assert f"controller {name}, named" in line
   assert "take it out of extra_cgroups" in line
   assert remedy in line
+
+
+def test_cpuacct_is_not_part_of_cpu_on_v1(v1):
+  v1.drop_v1("cpuacct")
+  assert any("cpuacct, named" in line for line in problems(v1, ("cpuacct",)))
