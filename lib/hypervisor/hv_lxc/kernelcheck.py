@@ -71,8 +71,13 @@ _MODULES_WANTED = (
   ("macvlan", "CONFIG_MACVLAN", "macvlan interfaces in guests"),
   ("overlay", "CONFIG_OVERLAY_FS", "guests that hold containers"),
   ("fuse", "CONFIG_FUSE_FS", "lxcfs and FUSE in guests"),
-  ("ipt_MASQUERADE", "CONFIG_IP_NF_TARGET_MASQUERADE", "NAT by iptables"),
-  ("ip6t_MASQUERADE", "CONFIG_IP6_NF_TARGET_MASQUERADE", "NAT by ip6tables"),
+  # Of both families since Linux 5.2; ipt_MASQUERADE and ip6t_MASQUERADE are
+  # only aliases of it, which are in no modules.dep.
+  (
+    "xt_MASQUERADE",
+    "CONFIG_NETFILTER_XT_TARGET_MASQUERADE",
+    "NAT by iptables",
+  ),
   ("xt_CHECKSUM", "CONFIG_NETFILTER_XT_TARGET_CHECKSUM", "DHCP by iptables"),
   ("xt_comment", "CONFIG_NETFILTER_XT_MATCH_COMMENT", "iptables comments"),
   ("unix_diag", "CONFIG_UNIX_DIAG", "live migration"),

@@ -76,6 +76,7 @@ COMMANDS = (
   "apparmor_parser",
   "criu",
 )
+# As in modules.dep of Debian 12 and 13.
 MODULES = (
   "veth",
   "bridge",
@@ -83,8 +84,7 @@ MODULES = (
   "macvlan",
   "overlay",
   "fuse",
-  "ipt_MASQUERADE",
-  "ip6t_MASQUERADE",
+  "xt_MASQUERADE",
   "xt_CHECKSUM",
   "xt_comment",
   "unix_diag",

@@ -36,6 +36,7 @@ import pytest
 from unit.hypervisor.hv_lxc.fake_node import RELEASE, FakeNode
 from unit.hypervisor.hv_lxc.verify_cases import (
   LAYOUTS,
+  advice,
   problems,
 )
 
@@ -65,6 +66,10 @@ def test_a_builtin_module_is_enough(node):
     f"lib/modules/{RELEASE}/modules.builtin", "kernel/drivers/net/veth.ko\n"
   )
   assert problems(node) == []
+
+
+def test_debian_s_kernels_can_do_nat_by_iptables(node):
+  assert not any("NAT" in line for line in advice(node))
 
 
 def test_loadable_but_loading_is_forbidden(node):
