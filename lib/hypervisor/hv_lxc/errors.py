@@ -93,8 +93,14 @@ def failed_by_system(what: str, err: OSError) -> Failed:
 
 
 def one_line(text: str) -> str:
-  """The text as one printable line, cut to a length a log can bear."""
-  line = _UNPRINTABLE.sub(" ", text).strip()
+  """The text as one printable line, cut to a length a log can bear.
+
+  Half of a surrogate pair, which os.fsdecode makes of a byte that is no
+  UTF-8, can neither be printed nor be sent to another node.
+
+  """
+  whole = text.encode("utf-8", "backslashreplace").decode("utf-8")
+  line = _UNPRINTABLE.sub(" ", whole).strip()
   if len(line) > _MAX_EVIDENCE:
     line = line[:_MAX_EVIDENCE] + "..."
   return line

@@ -70,7 +70,7 @@ def main(
   node = Node(host=host, search_path=search_path, root=root)
   try:
     if options.facts:
-      sys.stdout.write(facts.to_text(facts.of_node(node)))
+      _print(facts.to_text(facts.of_node(node)))
       return FINE
     if options.instance:
       return _instance(node, options)
@@ -135,9 +135,9 @@ def _node(node: Node, options: argparse.Namespace) -> int:
     privileged=is_root,
   )
   if options.json:
-    sys.stdout.write(output.node_json(found, facts.of_node(node)))
+    _print(output.node_json(found, facts.of_node(node)))
   else:
-    sys.stdout.write(output.node_table(found))
+    _print(output.node_table(found))
   unknown = [f.subject for f in found if f.state is State.UNKNOWN]
   if unknown:
     _say(f"not root, so this cannot be told: {', '.join(unknown)}")
@@ -167,7 +167,7 @@ def _instance(node: Node, options: argparse.Namespace) -> int:
     )
     if not options.json:
       return UNANSWERED
-  sys.stdout.write(as_text(report))
+  _print(as_text(report))
   if guest.unseen:
     return UNANSWERED
   return FINE if report.movable else BAD
@@ -195,6 +195,13 @@ def _facts_of(path: Path) -> facts.Facts:
       evidence=str(err),
       remedy=f"make it with {NAME} --facts on the other node",
     ) from err
+
+
+def _print(text: str) -> None:
+  """What the locale's encoding does not have is escaped, as on stderr."""
+  encoding = sys.stdout.encoding or "utf-8"
+  known = text.encode(encoding, "backslashreplace")
+  sys.stdout.write(known.decode(encoding))
 
 
 def _say(text: str) -> None:

@@ -152,9 +152,14 @@ def _process(
 
 
 def _link(path: Path) -> str:
-  """The text of a link; "" if it is gone or not for the caller."""
+  """The text of a link; "" if it is gone or not for the caller.
+
+  Bytes that are no UTF-8 are escaped, as in all that C{host.read_text} reads.
+
+  """
   try:
-    return str(path.readlink())
+    target = os.fsencode(path.readlink())
+    return target.decode("utf-8", "backslashreplace")
   except OSError as err:
     if err.errno in _GONE | _DENIED:
       return ""

@@ -28,6 +28,8 @@
 
 """Errors stand alone on one line, whatever they quote."""
 
+import os
+
 import pytest
 from ganeti.hypervisor.hv_lxc.command import Result, checked
 from ganeti.hypervisor.hv_lxc.errors import Failed, LxcError, one_line
@@ -57,6 +59,13 @@ def test_long_evidence_leaves_room_for_the_remedy() -> None:
 def test_one_line() -> None:
   assert one_line("  a\n\n b\t\n") == "a  b"
   assert one_line("é 雪") == "é 雪"
+
+
+def test_a_file_name_that_is_no_utf_8_can_be_printed() -> None:
+  name = os.fsdecode(b"/srv/caf\xe9")
+  assert one_line(name).encode() == b"/srv/caf\\udce9"
+  error = LxcError("It broke", evidence=name, remedy=name)
+  assert str(error).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,11 @@
 
 """The program ganeti-lxc-doctor."""
 
+import io
 import json
 import os
 import pathlib
+import sys
 
 import pytest
 from ganeti.hypervisor.hv_lxc.command import Result
@@ -203,6 +205,29 @@ def test_instance_that_cannot(
   assert "nginx           fd 7 anon_inode:[io_uring]" in out
   assert out.count("CRIU cannot save io_uring") == 1
   assert node.contents() == before
+
+
+@pytest.mark.parametrize("argv", [(), ("--json",)])
+def test_a_file_whose_name_is_no_utf_8_is_no_traceback(
+  node: FakeNode,
+  guest: FakeProc,
+  capsys: pytest.CaptureFixture[str],
+  argv: tuple[str, ...],
+) -> None:
+  guest.open(7, os.fsdecode(b"/srv/caf\xe9"), mount=999)
+  assert doctor(node, *argv, NAME) == program.BAD
+  assert "/srv/caf\\xe9" in capsys.readouterr().out.replace("\\\\", "\\")
+
+
+def test_a_terminal_with_few_characters_is_no_traceback(
+  node: FakeNode, guest: FakeProc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+  monkeypatch.setattr(sys, "stdout", stream)
+  guest.open(7, "/srv/\u96ea", mount=999)
+  assert doctor(node, NAME) == program.BAD
+  stream.seek(0)
+  assert "/srv/\\u96ea" in stream.read()
 
 
 def test_json_of_an_instance(
