@@ -229,7 +229,8 @@ def guest_of(host: Host, pid: int) -> str | None:
 def _groups_of(host: Host, pid: int) -> dict[str, str]:
   """A process's group by tree, as "NUMBER:CONTROLLERS"; {} if it is gone."""
   text = read_optional(host.proc / f"{pid}/cgroup") or ""
-  lines = (line.split(":", 2) for line in text.splitlines())
+  # Not splitlines(), as in mountinfo.py.
+  lines = (line.split(":", 2) for line in text.split("\n") if line)
   return {f"{number}:{names}": group for number, names, group in lines}
 
 

@@ -113,12 +113,12 @@ def end_processes(find: Callable[[], list[int]], timeout_s: float) -> list[int]:
 
 
 def read_text(path: Path) -> str:
-  """The contents of a small file.
+  """The contents of a small file, carriage returns included.
 
   @raise OSError: as open(2) and read(2)
 
   """
-  return path.read_text(encoding="utf-8", errors="backslashreplace")
+  return path.read_bytes().decode("utf-8", "backslashreplace")
 
 
 def read_optional(path: Path) -> str | None:

@@ -66,7 +66,9 @@ def parse(text: str, kind: str = "") -> Iterator[MountEntry]:
 
   """
   marker = f" - {kind}"
-  for line in text.splitlines():
+  # Not splitlines(): it ends lines where the kernel does not, and a guest
+  # names directories as it likes.
+  for line in text.split("\n"):
     if marker not in line:
       continue
     left, separator, right = line.partition(" - ")

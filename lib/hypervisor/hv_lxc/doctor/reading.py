@@ -251,7 +251,8 @@ def _device_maps(home: Path) -> tuple[str, ...]:
 def _unix_sockets(host: Host, pid: int) -> frozenset[int]:
   """The UNIX sockets of a process's network namespace."""
   text = read_optional(host.proc / str(pid) / "net/unix") or ""
-  rows = (line.split() for line in text.splitlines()[1:])
+  # Not splitlines(), as in mountinfo.py; a name comes last.
+  rows = (line.split() for line in text.split("\n")[1:])
   return frozenset(
     int(row[_INODE_COLUMN]) for row in rows if len(row) > _INODE_COLUMN
   )

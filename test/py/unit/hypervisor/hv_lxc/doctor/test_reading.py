@@ -33,6 +33,7 @@ import os
 import pathlib
 
 import pytest
+from ganeti.hypervisor.hv_lxc import hierarchies
 from ganeti.hypervisor.hv_lxc.doctor import reading
 from ganeti.hypervisor.hv_lxc.doctor.guest import Device, Watch
 from ganeti.hypervisor.hv_lxc.errors import Refused
@@ -161,6 +162,23 @@ def test_file_on_a_foreign_file_system_is_not_looked_at(
   proc.open(0, "/dev/null")
   guest = reading.read_guest(node.host, NAME)
   assert guest.processes[0].files[0].device is None
+
+
+@pytest.mark.parametrize("odd", ["\r", "\v", "\x85", "\u2028"])
+def test_names_that_seem_to_end_a_line(
+  node: FakeGroups, proc: FakeProc, odd: str
+) -> None:
+  """A guest names directories, sockets and groups as it likes."""
+  mount = f"79 75 0:42 / /srv/a{odd}b rw - tmpfs none rw\n"
+  write(proc.home / "mountinfo", MOUNTINFO + mount)
+  socket = UNIX.splitlines()[2].replace("4712", "4713")
+  write(proc.home / "net/unix", f"{UNIX}{socket} @a{odd}b c d e f g h i\n")
+  guest = reading.read_guest(node.host, NAME)
+  (mounts,) = guest.mounts.values()
+  assert mounts[-1].mount_point == f"/srv/a{odd}b"
+  assert set(guest.unix.popitem()[1]) == {4711, 4712, 4713}
+  node.put(100, f"/ganeti-lxc/{NAME}/payload/a{odd}b")
+  assert hierarchies.guest_of(node.host, 100) == NAME
 
 
 def test_memory_of_devices(node: FakeGroups, proc: FakeProc) -> None:
