@@ -63,6 +63,7 @@ _ONLY_V2 = "use cgroup v2 only: " + _AT_BOOT.format(
   "systemd.unified_cgroup_hierarchy=1"
 )
 _LXC_LOOKS = "/sys/fs/cgroup"
+_SUBJECT_BOUNDARY = "the boundary of control groups"
 # 6.0 was the last with cgroup v1 (the NEWS of LXC 7.0).
 _LAST_LXC_WITH_V1 = 6
 
@@ -77,13 +78,14 @@ def checks() -> Iterator[Check]:
   yield Check("CPU bandwidth", _bandwidth)
   yield Check("device programs", _device_programs)
   yield Check("the root cpuset", _root_cpuset)
-  yield Check("the boundary of control groups", _boundary)
+  yield Check(_SUBJECT_BOUNDARY, _boundary)
 
 
 def wishes() -> Iterator[Check]:
   """What some instances cannot do without."""
   yield Check("swap accounting", _swap_accounting)
   yield Check("systemd's hierarchy", _systemd_hierarchy)
+  yield Check(_SUBJECT_BOUNDARY, _no_boundary_on_v1)
 
 
 def extra_checks(names: Iterable[str]) -> Iterator[Check]:
@@ -132,6 +134,25 @@ def _boundary(node: Node) -> Problem | None:
     f"run mount -o remount,{BOUNDARY},memory_recursiveprot {tree.base};"
     " systemd does it at boot",
   )
+
+
+def _no_boundary_on_v1(node: Node) -> Problem | None:
+  """In v1 a group is its owner's, cgroup namespace or not.
+
+  LXC mounts the guest's own groups for it (cgroup:mixed), and the limits are
+  in the topmost of them.  No error: the node was booted so, and guests that
+  are trusted run well.
+
+  """
+  trees = map(node.trees.controller, ("memory", "cpu", "cpuset", "pids"))
+  for tree in trees:
+    if tree and tree.version == 1:
+      return Problem(
+        "A guest's root can raise the instance's limits of memory and CPUs:"
+        f" {tree.base} is of cgroup v1, where {BOUNDARY} is not known",
+        _ONLY_V2,
+      )
+  return None
 
 
 def _needed(name: str, option: str, purpose: str, node: Node) -> Problem | None:

@@ -39,6 +39,7 @@ from unit.hypervisor.hv_lxc.fake_node import RELEASE, FakeNode
 from unit.hypervisor.hv_lxc.verify_cases import (
   LAYOUTS,
   advice,
+  all_advice,
   problems,
   replaced,
   with_text,
@@ -125,6 +126,19 @@ def test_advice_on_v1(v1, change, what):
   (line,) = advice(v1)
   assert what in line
   assert problems(v1) == []
+
+
+@pytest.mark.parametrize("layout", ["v1", "hybrid"])
+def test_a_guest_that_lifts_its_own_limits_on_v1(tmp_path, layout):
+  node = LAYOUTS[layout](tmp_path)
+  (line,) = all_advice(node)
+  assert "raise the instance's limits" in line
+  assert "systemd.unified_cgroup_hierarchy=1" in line
+  assert problems(node) == []
+
+
+def test_on_v2_a_guest_cannot_lift_its_limits(tmp_path):
+  assert all_advice(LAYOUTS["v2"](tmp_path)) == []
 
 
 def test_without_swap_nobody_counts_it(v1):
