@@ -157,8 +157,9 @@ def check_within_cluster(
 ) -> None:
   """Refuses what goes beyond the cluster's own parameters.
 
-  Those are set on the master by root; an instance's can be set through
-  RAPI by whoever may write there.  The capability sys_boot is everybody's.
+  This is for mistakes, and for those who may create or change instances and
+  nothing else.  Whoever writes through RAPI can set the cluster's as well
+  (R_2_cluster_modify).  The capability sys_boot is everybody's.
 
   @param cluster_hvparams: from ssconf; None if unknown, which stands for
     C{paramvalues.defaults}
