@@ -256,8 +256,16 @@ def _io(trees: Hierarchies, name: str) -> tuple[int, int] | None:
 
 
 def _io_v1(tree: Hierarchy, name: str) -> tuple[int, int] | None:
-  """Lines as "8:0 Read 4096" (blkio-controller.rst)."""
-  text = cgtree.read(f"{tree.payload(name)}/blkio.throttle.io_service_bytes")
+  """Lines as "8:0 Read 4096" (blkio-controller.rst).
+
+  Without "_recursive", which older kernels lack, the groups below are not
+  counted, and there a guest with systemd has all of its services.
+
+  """
+  file = f"{tree.payload(name)}/blkio.throttle.io_service_bytes"
+  text = cgtree.read(f"{file}_recursive")
+  if text is None:
+    text = cgtree.read(file)
   if text is None:
     return None
   sums = {"Read": 0, "Write": 0}

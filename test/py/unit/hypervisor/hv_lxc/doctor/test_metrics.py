@@ -151,6 +151,23 @@ def test_figures_of_control_groups(
   assert found[of("instance_state", state="paused")] == 0
 
 
+def test_what_a_guest_s_services_read_is_counted(
+  node: FakeGroups, capsys: pytest.CaptureFixture[str]
+) -> None:
+  file = "blkio.throttle.io_service_bytes"
+  fill(
+    node,
+    {
+      file: "8:0 Read 0\n8:0 Write 0\nTotal 0\n",
+      f"{file}_recursive": "8:0 Read 100\n8:0 Write 20\nTotal 120\n",
+    },
+    {"io.stat": "8:0 rbytes=100 wbytes=20\n"},
+  )
+  found = run(node, capsys)
+  assert found[of("io_read_bytes_total")] == 100
+  assert found[of("io_written_bytes_total")] == 20
+
+
 def test_no_limit_is_no_line(
   node: FakeGroups, capsys: pytest.CaptureFixture[str]
 ) -> None:
