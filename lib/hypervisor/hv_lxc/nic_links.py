@@ -80,20 +80,18 @@ class LinkState:
   alias: str
 
 
-def communication_name(host: Host, taken: Collection[str] = ()) -> str:
-  """The first free name that kvm-ifup takes for instance communication.
+def free_name(
+  host: Host, names: Iterable[str], taken: Collection[str] = ()
+) -> str:
+  """The first name that no interface has.
 
-  Two starts at the same moment may be given the same name: the caller
-  holds a lock until LXC has made the interface, or passes in C{taken} the
-  names recorded for other instances.
+  LXC makes the interface much later, and nothing is locked until then: whoever
+  starts at the same moment has to come with other names.
+
+  @param taken: names that were given but are not there yet
 
   """
-  index = 0
-  while (name := f"{COMMUNICATION_LINK_PREFIX}{index}") in taken or exists(
-    host, name
-  ):
-    index += 1
-  return name
+  return next(n for n in names if n not in taken and not exists(host, n))
 
 
 def bridge_mtu(host: Host, link: str) -> int | None:

@@ -51,7 +51,7 @@ long as table LINK, or the main one, has a default route.
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -62,6 +62,9 @@ from .model import NicMode, NicSpec
 COMMUNICATION_NIC_PREFIX = "ganeti:communication:"
 # net-common, GANETI_TAP
 COMMUNICATION_LINK_PREFIX = "gnt.com."
+# 15 characters hold seven digits.  KVM's instances take the number after the
+# largest there is (hv_base.GenerateTapName), so room has to be left for them.
+_COMMUNICATION_NUMBERS = 10**6
 # Every name that hv_base.ConfigureNIC may set besides PATH
 _SCRIPT_NAMES = (
   "INSTANCE",
@@ -178,9 +181,26 @@ def host_name(nic_uuid: str, instance_uuid: str, index: int) -> str:
   VLAN-aware bridge for an uplink.
 
   """
+  return f"tap{_digest(nic_uuid, instance_uuid, index)[:_NAME_HEX_DIGITS]}"
+
+
+def communication_names(
+  nic_uuid: str, instance_uuid: str, index: int
+) -> Iterator[str]:
+  """All names for a communication NIC, the best one first.
+
+  Instances that start at the same moment begin with different ones.
+
+  """
+  first = int(_digest(nic_uuid, instance_uuid, index), 16)
+  for number in range(first, first + _COMMUNICATION_NUMBERS):
+    yield f"{COMMUNICATION_LINK_PREFIX}{number % _COMMUNICATION_NUMBERS}"
+
+
+def _digest(nic_uuid: str, instance_uuid: str, index: int) -> str:
   identity = nic_uuid or f"{instance_uuid}/{index}"
-  digest = hashlib.sha256(identity.encode("utf-8", "backslashreplace"))
-  return "tap" + digest.hexdigest()[:_NAME_HEX_DIGITS]
+  text = identity.encode("utf-8", "backslashreplace")
+  return hashlib.sha256(text).hexdigest()
 
 
 def is_communication(nic_name: str | None) -> bool:

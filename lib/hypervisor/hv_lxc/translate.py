@@ -96,10 +96,11 @@ def nic_spec(
   """
   parameters = nic.nicparams
   mode, link = NicMode(parameters["mode"]), parameters["link"] or ""
+  identity = nic.uuid or "", instance.uuid, index
+  host_name = nics.host_name(*identity)
   if nics.is_communication(nic.name):
-    host_name = nic_links.communication_name(host, tuple(taken))
-  else:
-    host_name = nics.host_name(nic.uuid or "", instance.uuid, index)
+    names = nics.communication_names(*identity)
+    host_name = nic_links.free_name(host, names, tuple(taken))
   plain = NicSpec(
     index=index,
     uuid=nic.uuid or "",

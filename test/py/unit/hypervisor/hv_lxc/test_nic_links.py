@@ -327,13 +327,13 @@ def test_configure_tells_why_it_failed(
     nic_links.configure(node.host, Path("/h/nic-up"), tmp_path / "nic0.env")
 
 
-def test_communication_names(node: Node) -> None:
-  assert nic_links.communication_name(node.host) == "gnt.com.0"
+def test_the_first_name_that_is_free(node: Node) -> None:
+  names = [f"gnt.com.{number}" for number in range(4)]
+  assert nic_links.free_name(node.host, names) == "gnt.com.0"
   node.add("gnt.com.0")
   node.add("gnt.com.2")
-  assert nic_links.communication_name(node.host) == "gnt.com.1"
-  taken = {"gnt.com.1"}
-  assert nic_links.communication_name(node.host, taken) == "gnt.com.3"
+  assert nic_links.free_name(node.host, names) == "gnt.com.1"
+  assert nic_links.free_name(node.host, names, {"gnt.com.1"}) == "gnt.com.3"
 
 
 def record(**changes: Any) -> NicRecord:

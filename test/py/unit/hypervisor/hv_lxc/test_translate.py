@@ -147,14 +147,34 @@ def test_names_on_the_host(node: FakeLxc) -> None:
   assert spec(node, nic(uuid=None)).host_name != found.host_name
 
 
-def test_two_nics_for_communication_have_two_names(node: FakeLxc) -> None:
+def communication_nic(uuid: str) -> objects.NIC:
   params = {"mode": "routed", "link": "100", "vlan": ""}
-  values = [
-    nic(name=f"ganeti:communication:{n}", nicparams=params, uuid=f"u{n}")
-    for n in range(2)
-  ]
-  request = start_request(node, values)
-  assert [n.host_name for n in request.nics] == ["gnt.com.0", "gnt.com.1"]
+  return nic(name="ganeti:communication:x", nicparams=params, uuid=uuid)
+
+
+def names(node: FakeLxc, *uuids: str) -> list[str]:
+  request = start_request(node, [communication_nic(u) for u in uuids])
+  return [found.host_name for found in request.nics]
+
+
+def test_two_nics_for_communication_have_two_names(node: FakeLxc) -> None:
+  first, second = names(node, "u", "u")
+  assert int(second[8:]) == int(first[8:]) + 1
+
+
+def test_two_starts_at_once_do_not_choose_one_name(node: FakeLxc) -> None:
+  """Neither has made its interface when the other one looks."""
+  found = {*names(node, "u0"), *names(node, "u1"), *names(node, "u2")}
+  assert len(found) == 3
+
+
+def test_kvm_can_go_on_counting_behind_our_names(node: FakeLxc) -> None:
+  """hv_base.GenerateTapName adds one to the largest."""
+  longest = nics.MAX_LINK_NAME
+  for number in range(50):
+    (name,) = names(node, f"u{number}")
+    assert name == nics.COMMUNICATION_LINK_PREFIX + str(int(name[8:]))
+    assert len(name) < longest
 
 
 def start_request(node: FakeLxc, values: list[objects.NIC]) -> Any:
