@@ -34,6 +34,7 @@ A line looks like C{lxc-start NAME 20260101120000.123 ERROR    conf -
 
 """
 
+import os
 from pathlib import Path
 
 from .host import make_directory
@@ -72,12 +73,14 @@ def prepare(log: Path) -> int:
 def first_error(log: Path, offset: int) -> str:
   """The message of the first error since an offset, "" if there is none.
 
-  The first one names the cause; those that follow are its consequences.
+  The first one names the cause; those that follow are its consequences.  A
+  log that is shorter now was emptied in between (start-host.sh).
 
   """
   try:
     with log.open("rb") as stream:
-      stream.seek(offset)
+      size = stream.seek(0, os.SEEK_END)
+      stream.seek(offset if offset <= size else 0)
       text = stream.read(_MAX_READ).decode("utf-8", "replace")
   except OSError:
     return ""

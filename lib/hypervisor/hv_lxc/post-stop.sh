@@ -81,11 +81,33 @@ if [ -e "$home/restored" ]; then
   exit 0
 fi
 
+# The log as LXC has it open: whoever keeps logs may have renamed the file.
+open_log() {
+  for fd in "/proc/$PPID/fd"/*; do
+    case $(readlink "$fd" 2>/dev/null) in
+      "$1"*) echo "$fd" && return ;;
+    esac
+  done
+  echo "$1"
+}
+
+# Where the last lines are lost, for want of room, nobody knows how it ended.
+# The last one that LXC writes before it runs this is about this script
+# (run_script_argv in conf.c).
+is_whole() {
+  printf '%s\n' "$last" | grep -F 'Executing script "' | tail -n 1 |
+    grep -Fq "Executing script \"$home/post-stop\""
+}
+
 read -r log <"$home/log-name" || exit 0
-if tail -n 100 -- "$log" |
+last=$(tail -n 100 -- "$(open_log "$log")" 2>/dev/null) ||
+  last=$(tail -n 100 -- "$log")
+if printf '%s\n' "$last" |
   grep -Eq "\\) - Container .*(init exited|violated its seccomp)"; then
   echo died >"$home/ended"
-else
+elif is_whole; then
   echo halted >"$home/ended"
+else
+  echo unknown >"$home/ended"
 fi
 exit 0

@@ -52,6 +52,7 @@
 
 home=${0%/*}
 dev=/proc/$LXC_PID/root/dev
+max_log=1048576
 umask 0
 set -e
 
@@ -66,6 +67,20 @@ unconfined() {
     true
   exec "$@"
 }
+
+# A guest that reboots itself goes on in the same lxc-start, which writes some
+# 40 KiB at each boot, and the log is otherwise looked at only when Ganeti
+# starts the guest (lxclog.py). LXC appends (log.c, O_APPEND), so the file can
+# be emptied under it; what post-stop looks for in it is written after this.
+# Room that is lacking for the copy is no reason to keep the rest.
+shorten_log() {
+  read -r log <"$home/log-name" || return 0
+  size=$(stat -c %s -- "$log") && [ "$size" -gt "$max_log" ] || return 0
+  (umask 077 && tail -c "$max_log" -- "$log" >"$log.1") || true
+  : >"$log"
+}
+
+{ shorten_log; } 2>/dev/null || true
 
 while read -r word a b c d e; do
   case $word in

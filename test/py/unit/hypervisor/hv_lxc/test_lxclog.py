@@ -91,6 +91,14 @@ def test_earlier_starts_are_no_evidence(log: pathlib.Path) -> None:
   assert lxclog.first_error(log, offset) == "today"
 
 
+def test_a_log_that_was_emptied_during_the_start(log: pathlib.Path) -> None:
+  write(log, line("ERROR", "yesterday") * 10)
+  offset = lxclog.prepare(log)
+  log.write_text("")
+  write(log, line("ERROR", "today"))
+  assert lxclog.first_error(log, offset) == "today"
+
+
 @pytest.mark.parametrize("level", ["ERROR", "FATAL", "CRIT", "ALERT", "EMERG"])
 def test_levels(log: pathlib.Path, level: str) -> None:
   write(log, line(level, "x"))
