@@ -74,7 +74,7 @@ is_journaled() {
   grep -q "^ \"state\": \"$1\",\$" "$GANETI_LXC_JOURNAL" 2>/dev/null
 }
 
-# Nobody will answer any more.  What the journal says has been decided is so:
+# There is no answer, or it is no. What the journal says has been decided is so:
 # a guest whose images are on the other node must not run on, and one that was
 # given to this node must.
 go_by_journal() {
@@ -106,6 +106,8 @@ echo "$stage" >&6 || go_by_journal
 while read -r asked verdict <&4; do
   [ "$asked" = "$stage" ] || continue
   [ "$verdict" = go ] && end 0
+  # What went wrong may have done so after it had been written down.
+  [ "$stage" = post-dump ] && go_by_journal
   end 1
 done
 go_by_journal

@@ -38,7 +38,8 @@
 The migration's C{files/}, C{images/} and CRIU's logs (layout.MigrationPaths)
 are written.  C{hold()} is called when the images are complete and the guest
 is stopped; when it returns, CRIU ends the guest's processes, when it raises
-(or this process dies) they run on.
+(or this process dies) they run on, unless the journal says that the guest is
+dumped: then they stay stopped.
 
 """
 
@@ -59,8 +60,17 @@ from ..host import (
   wait_until,
   write_file,
 )
-from . import criu, delegation, group_tree, held, instance_files, netlock
+from . import (
+  criu,
+  delegation,
+  group_tree,
+  held,
+  instance_files,
+  journal,
+  netlock,
+)
 from .progress import Times
+from .states import State
 
 _log = logging.getLogger(__name__)
 
@@ -172,7 +182,7 @@ def dump(
     reached.append(time.monotonic())
 
   argv, stages = criu.dump_argv(order), {_STAGE: held_back}
-  stop = _freezer(trees, name)
+  stop = held.freezer_of(trees, name)
   with delegation.kept(host) as apart:
     story = held.run(
       apart, argv, work, stages, timeout_s=timeout_s, freezer=stop
@@ -284,17 +294,6 @@ def _order(
   )
 
 
-def _freezer(trees: Hierarchies, name: str) -> held.Freezer | None:
-  tree = trees.controller("freezer")
-  if tree is None:
-    return None
-  if tree.version == 1:
-    return held.Freezer(
-      f"{tree.payload(name)}/freezer.state", "FROZEN", "THAWED"
-    )
-  return held.Freezer(f"{tree.payload(name)}/cgroup.freeze", "1", "0")
-
-
 def _console(host: Host, init: int, config: list[tuple[str, str]]) -> str:
   """The guest's console in CRIU's words; "" when it has none.
 
@@ -364,6 +363,9 @@ def _wait_for_monitor(trees: Hierarchies, name: str) -> None:
 
 
 def _give_back(host: Host, name: str, story: held.Story) -> None:
+  """Has the guest run on, unless its images are the guest by now."""
+  if journal.load(host, name).state is State.DUMPED:
+    return
   try:
     resume(host, name)
   except LxcError as err:

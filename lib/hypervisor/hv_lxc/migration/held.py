@@ -47,6 +47,7 @@ from pathlib import Path
 from .. import packaged
 from ..command import Result
 from ..errors import Failed
+from ..hierarchies import Hierarchies
 from ..host import Host
 from ..layout import MigrationPaths
 
@@ -63,6 +64,16 @@ class Freezer:
   file: str
   freeze: str
   thaw: str
+
+
+def freezer_of(trees: Hierarchies, name: str) -> Freezer | None:
+  """That of an instance's guest; None if the node has none."""
+  tree = trees.controller("freezer")
+  if tree is None:
+    return None
+  if tree.version == 1:
+    return Freezer(f"{tree.payload(name)}/freezer.state", "FROZEN", "THAWED")
+  return Freezer(f"{tree.payload(name)}/cgroup.freeze", "1", "0")
 
 
 @dataclass(slots=True)

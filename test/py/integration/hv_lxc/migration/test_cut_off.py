@@ -30,6 +30,7 @@
 """CRIU or the process that waits for it is killed in the middle."""
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -225,6 +226,32 @@ def test_a_guest_does_not_run_on_when_its_images_are_on_the_other_node(
   with holding(guest, WORKER) as worker:
     note(guest, State.DUMPED)
     worker.kill()
+  assert wait_until(lambda: not criu_processes(guest), WAIT_S)
+  before = guest.count()
+  time.sleep(0.3)
+  assert guest.count() == before
+  stopping.kill(guest.host, guest.name)
+  stopping.clean_up(guest.host, guest.storage, guest.name)
+  guest.restore()
+  talk.exchange()
+  assert guest.counts_on()
+
+
+def test_a_guest_does_not_run_on_when_something_fails_after_the_decision(
+  guest: Moving,
+) -> None:
+  """It was restored later from images that it had gone on from."""
+  guest.start()
+  talk = guest.talk()
+  talk.exchange()
+  dump.save_files(guest.host, guest.name)
+
+  def decide() -> None:
+    note(guest, State.DUMPED)
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  with pytest.raises(OSError, match="No space"):
+    dump.dump(guest.host, guest.name, hold=decide)
   assert wait_until(lambda: not criu_processes(guest), WAIT_S)
   before = guest.count()
   time.sleep(0.3)
