@@ -66,6 +66,7 @@ __all__ = [
   "Hierarchy",
   "checked_name",
   "config_lines",
+  "describe",
   "find",
   "freeze",
   "has_capability",
@@ -194,6 +195,12 @@ def prepare(trees: Hierarchies, name: str) -> None:
       evidence=f"cgroup.subtree_control in {tree.base}: {err.strerror}",
       remedy="run ganeti-lxc-doctor",
     ) from err
+
+
+def describe(host: Host, trees: Hierarchies, name: str) -> str:
+  """An instance's first processes, for an error's evidence."""
+  said = [_describe(host, p) for p in processes(trees, name)[:_NAMED]]
+  return ", ".join(said) or "no process is seen in its control groups"
 
 
 def has_capability(host: Host, pid: int, number: int) -> bool:
@@ -376,10 +383,9 @@ def _signal_all(host: Host, trees: Hierarchies, name: str) -> None:
 def _still_there(
   host: Host, trees: Hierarchies, name: str, what: str
 ) -> Incomplete:
-  said = [_describe(host, p) for p in processes(trees, name)[:_NAMED]]
   return Incomplete(
     f"Instance {name} {what}",
-    evidence=", ".join(said) or "no process is seen in them",
+    evidence=describe(host, trees, name),
     remedy="a process in state D waits for a device or a file server;"
     " end that wait, then stop the instance again",
   )

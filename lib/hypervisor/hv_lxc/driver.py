@@ -47,6 +47,7 @@ from ganeti.hypervisor import hv_base
 from . import late, packaged, paramtable, ssconf
 from .driver_errors import as_hypervisor_error
 from .driver_migration import MigrationFace
+from .errors import Untidy
 from .host import Host, make_directory
 from .this_node import local_host
 
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     translate,
     verify,
   )
-  from .migration import calls, listing, machine
+  from .migration import calls, listing
 else:
   balloon = late.Late("balloon")
   ended = late.Late("ended")
@@ -85,7 +86,6 @@ else:
   verify = late.Late("verify")
   calls = late.Late("migration.calls")
   listing = late.Late("migration.listing")
-  machine = late.Late("migration.machine")
 
 _NODE_DAEMON = "ganeti.server.noded"
 
@@ -220,15 +220,23 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
     calls.stop(self._host, self._storage, name, stop)
 
   def CleanupInstance(self, instance_name: Any) -> Any:
-    """Takes away what is left of an instance that does not run."""
+    """Takes away what is left of an instance that does not run.
+
+    @raise errors.OpExecError: it may run, or something of its disks may be
+        in use: here, or on the other node of a migration
+    @raise errors.HypervisorError: something else is left
+
+    """
     try:
       self._clean_up(instance_name)
     except errors.HypervisorError as err:
-      if isinstance(err.__cause__, machine.Refusal):
-        # Ganeti would only log it, take the instance for stopped, and start
-        # it elsewhere while it may run on the other node of a migration.
-        raise errors.OpExecError(str(err)) from err
-      raise
+      if isinstance(err.__cause__, Untidy):
+        raise
+      # Ganeti only logs a HypervisorError (backend.py, InstanceShutdown),
+      # takes the instance for stopped, and a failover mounts its disks on a
+      # second node.  Any other error is its node daemon's answer to the job.
+      raise errors.OpExecError(str(err)) from err
+    self._note_stopped(instance_name)
 
   @as_hypervisor_error
   def _clean_up(self, instance_name: str) -> None:
@@ -240,6 +248,10 @@ class LXCHypervisor(MigrationFace, hv_base.BaseHypervisor):
         self._host, self._storage, instance_name
       ),
     )
+
+  @as_hypervisor_error
+  def _note_stopped(self, instance_name: str) -> None:
+    """Tells the other node of a migration, should it ask."""
     calls.stopped(self._host, self._storage, instance_name)
 
   @as_hypervisor_error

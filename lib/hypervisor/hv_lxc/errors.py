@@ -31,7 +31,8 @@
 
 Whoever called needs to know just one thing about a failure: what it left
 behind.  L{Refused}: nothing was changed.  L{Failed}: what had been changed
-was undone.  L{Incomplete}: something is left, and the text says what.
+was undone.  L{Incomplete}: something is left, and the text says what;
+L{Untidy} if that is in nobody's way.
 
 Only the text of an error crosses Ganeti's wire, so it has to stand alone:
 what happened, the evidence, what to do, on one line.
@@ -81,6 +82,15 @@ class Failed(LxcError):
 
 class Incomplete(LxcError):
   """It did not work and something is left behind; the text names it."""
+
+
+class Untidy(Incomplete):
+  """What is left of an instance that was stopped holds no disk of it.
+
+  Files, an interface: no process, no mount, nothing that is attached.  Its
+  disks can be used elsewhere.
+
+  """
 
 
 def failed_by_system(what: str, err: OSError) -> Failed:

@@ -36,6 +36,7 @@ there is one way back, and it is walked all the time.
 """
 
 import contextlib
+import errno
 import logging
 import select
 from collections.abc import Callable
@@ -52,7 +53,7 @@ from . import (
   pidfd,
   record,
 )
-from .errors import Failed, Incomplete, Refused
+from .errors import Failed, Incomplete, Refused, Untidy
 from .guests import MANNERS, Manners, kind_of_process
 from .hierarchies import Hierarchies
 from .host import Host, forget_lock, locked, wait_until
@@ -233,13 +234,20 @@ def _check_may_reboot(host: Host, name: str, init: int) -> None:
 def clean_up_stopped(host: Host, storage: Partitions, name: str) -> None:
   """Ganeti's CleanupInstance: for an instance that does not run.
 
-  @raise Incomplete: something is left
+  @raise Refused: it runs again, or somebody works on it
+  @raise Untidy: something is left
+  @raise Incomplete: it may be in use here
 
   """
   with locked(host, name, LOCK_TIMEOUT_S):
-    if cgroup.is_running(hierarchies.find(host), name):
-      logging.warning("Instance %s runs; nothing is taken away", name)
-      return
+    groups = hierarchies.find(host)
+    if cgroup.is_running(groups, name):
+      raise Refused(
+        f"Instance {name} still runs on this node, or runs again",
+        evidence=cgroup.describe(host, groups, name),
+        remedy=f"stop it once more with gnt-instance shutdown {name}, and do"
+        " not start it on another node before",
+      )
     clean_up(host, storage, name)
     forget_lock(host, name)
 
@@ -249,36 +257,62 @@ def clean_up(host: Host, storage: Partitions, name: str) -> None:
 
   Each part is tried whatever happened to the one before.
 
-  @raise Incomplete: something is left; it can be tried again
+  @raise Untidy: something is left, but its disks are free
+  @raise Incomplete: something is left that may use its disks
+  In both cases it can be tried again.
 
   """
   paths = host.layout.instance(name)
   noted = record.load_or_none(host, paths)
-  left: list[str] = []
-  parts: tuple[Callable[[], None], ...] = (
+  # A process of the guest that is left can have its own view of the mounts.
+  in_use = _tried(
+    name,
     lambda: cgroup.remove(host, hierarchies.find(host), name),
-    lambda: _release_nics(host, noted),
-    lambda: _release_ports(host, paths, noted),
     lambda: _release_disks(host, storage, paths, noted),
   )
+  left = _tried(
+    name,
+    lambda: _release_nics(host, noted),
+    lambda: _release_ports(host, paths, noted),
+  )
+  # The record goes last: what is left now can only be found by it.
+  if not in_use and not left:
+    try:
+      remove_home(paths)
+    except OSError as err:
+      # EBUSY from rmdir(2): something is mounted there.
+      (in_use if err.errno == errno.EBUSY else left).append(str(err))
+  if in_use:
+    raise _in_use(name, "; ".join(in_use + left))
+  if left:
+    raise Untidy(
+      f"Not everything of instance {name} could be taken away; its disks are"
+      " free",
+      evidence="; ".join(left),
+      remedy=f"gnt-instance shutdown {name} tries it again",
+    )
+
+
+def _tried(name: str, *parts: Callable[[], None]) -> list[str]:
+  """Has each part done; what was said of those that failed."""
+  left = []
   for part in parts:
     try:
       part()
     except Exception as err:
       logging.warning("Instance %s: %s", name, err, exc_info=True)
       left.append(str(err))
-  # The record goes last: what is left now can only be found by it.
-  if not left:
-    try:
-      remove_home(paths)
-    except OSError as err:
-      left.append(str(err))
-  if left:
-    raise Incomplete(
-      f"Not everything of instance {name} could be taken away",
-      evidence="; ".join(left),
-      remedy=f"stop it again with gnt-instance shutdown {name}",
-    )
+  return left
+
+
+def _in_use(name: str, evidence: str) -> Incomplete:
+  return Incomplete(
+    f"Not everything of instance {name} could be taken away, its disks may"
+    " still be in use on this node",
+    evidence=evidence,
+    remedy=f"see to that, then stop it again with gnt-instance shutdown {name},"
+    " and do not start it on another node before",
+  )
 
 
 def _release_nics(host: Host, noted: Record | None) -> None:

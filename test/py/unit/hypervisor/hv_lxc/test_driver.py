@@ -154,7 +154,6 @@ def test_an_instance_may_not_go_beyond_the_cluster(
     lambda hv: hv.StopInstance(None, True, False, NAME),
     lambda hv: hv.StopInstance(instance(), False, False, None, 0),
     lambda hv: hv.StopInstance(instance(), False, True, None, 1),
-    lambda hv: hv.CleanupInstance(NAME),
   ],
 )
 @pytest.mark.parametrize("runs", [True, False])
@@ -172,19 +171,6 @@ def gone(node: FakeLxc, uuid: str = UUID) -> None:
     name=NAME, uuid=uuid, state=State.GONE, id="m1", peer_node="node2"
   )
   journal.save(node.host, noted)
-
-
-def test_a_stop_of_what_may_run_elsewhere_fails_the_job(
-  hv: LXCHypervisor, node: FakeLxc
-) -> None:
-  """Ganeti only logs a HypervisorError of CleanupInstance.
-
-  It would go on with a failover, and two copies would run.
-
-  """
-  gone(node)
-  with pytest.raises(errors.OpExecError, match=r"node2.*offline=yes"):
-    hv.CleanupInstance(NAME)
 
 
 def test_what_was_migrated_is_not_started_here(
@@ -344,7 +330,6 @@ class Broken(Exception):
       "stopping.hard_stop",
       lambda hv, node: hv.StopInstance(None, True, 0, "x"),
     ),
-    ("stopping.clean_up_stopped", lambda hv, node: hv.CleanupInstance("x")),
     ("stopping.soft_reboot", lambda hv, node: hv.RebootInstance(instance())),
     ("report.running_names", lambda hv, node: hv.ListInstances()),
     ("report.usage", lambda hv, node: hv.GetInstanceInfo("x")),

@@ -164,7 +164,7 @@ def attempt(path: pathlib.Path, *calls: Callable[[], object]) -> None:
   for call in calls:
     try:
       call()
-    except errors.HypervisorError as err:
+    except (errors.HypervisorError, errors.OpExecError) as err:
       text = str(err)
       assert str(path) in text
       # The last resort for what nobody thought of.
