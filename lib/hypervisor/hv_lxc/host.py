@@ -221,6 +221,21 @@ def locked(host: Host, name: str, timeout_s: float) -> Iterator[None]:
     os.close(held[0])
 
 
+def open_to_lock(path: Path) -> int:
+  """A descriptor to lock, made if need be.
+
+  On a file system that has become read-only, one of a file that is there will
+  do: what only looks at what the lock is for need not be refused there.
+
+  """
+  try:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+  except OSError as err:
+    if err.errno != errno.EROFS:
+      raise
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def forget_lock(host: Host, name: str) -> None:
   """Removes the lock's file and LXC's own; only our lock's holder may.
 

@@ -40,6 +40,7 @@ Open vSwitch, which keeps them in a file; one that has such is on the disk.
 import contextlib
 import enum
 import json
+import logging
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -47,6 +48,8 @@ from .errors import Incomplete
 from .host import Host, read_optional, write_durably, write_file
 from .layout import InstancePaths
 from .model import NicMode
+
+_log = logging.getLogger(__name__)
 
 VERSION = 1
 
@@ -141,6 +144,22 @@ def save(paths: InstancePaths, record: Record) -> None:
   outlives_boot = any(nic.get("mode") == NicMode.OVS for nic in record.nics)
   write = write_durably if outlives_boot else write_file
   write(paths.record, record.to_text())
+
+
+def note_phase(host: Host, paths: InstancePaths, phase: Phase) -> None:
+  """Notes in a running instance's record how far it is now, if it can.
+
+  All that goes by it is what an end is taken for (L{ended.by_itself}): not to
+  be able to write it must not keep an instance from being stopped.
+
+  """
+  noted = load_or_none(host, paths)
+  if noted is None:
+    return
+  try:
+    save(paths, noted.in_phase(phase))
+  except OSError as err:
+    _log.warning("%s keeps the phase %s: %s", paths.record, noted.phase, err)
 
 
 def load(host: Host, paths: InstancePaths) -> Record | None:

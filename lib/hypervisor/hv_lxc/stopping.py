@@ -87,7 +87,8 @@ def soft_stop(host: Host, name: str, *, retry: bool, timeout_s: float) -> None:
     forget_end(host, name)
     return
   with locked(host, name, LOCK_TIMEOUT_S):
-    _note_stopping(host, name)
+    paths = host.layout.instance(name)
+    record.note_phase(host, paths, Phase.STOPPING)
     if not retry:
       _let_run(groups, name)
       _ask(host, groups, name)
@@ -130,7 +131,8 @@ def hard_stop(host: Host, storage: Partitions, name: str) -> None:
 
   """
   with locked(host, name, LOCK_TIMEOUT_S):
-    _note_stopping(host, name)
+    paths = host.layout.instance(name)
+    record.note_phase(host, paths, Phase.STOPPING)
     kill(host, name)
     clean_up(host, storage, name)
 
@@ -175,17 +177,15 @@ def wait_for_end(groups: Hierarchies, name: str, timeout_s: float) -> bool:
   return wait_until(lambda: not cgroup.is_running(groups, name), 0.5)
 
 
-def _note_stopping(host: Host, name: str) -> None:
-  paths = host.layout.instance(name)
-  noted = record.load_or_none(host, paths)
-  if noted is not None:
-    record.save(paths, noted.in_phase(Phase.STOPPING))
-
-
 def forget_end(host: Host, name: str) -> None:
   """An instance that ended by itself counts as stopped from now on."""
-  _note_stopping(host, name)
-  host.layout.instance(name).ended.unlink(missing_ok=True)
+  paths = host.layout.instance(name)
+  record.note_phase(host, paths, Phase.STOPPING)
+  try:
+    paths.ended.unlink(missing_ok=True)
+  except OSError as err:
+    # On a read-only file system, even if there is none (unlink(2)).
+    logging.warning("Instance %s: %s", name, err)
 
 
 def soft_reboot(host: Host, name: str) -> None:

@@ -228,7 +228,7 @@ class NodeActs:
     paths = self.host.layout.instance(self.name)
     noted = record.load_or_none(self.host, paths)
     if noted is not None and noted.phase is Phase.STARTING:
-      record.save(paths, noted.in_phase(Phase.RUNNING))
+      record.note_phase(self.host, paths, Phase.RUNNING)
     restore.settle(self.host, hierarchies.find(self.host), self.name)
 
   def _discard_images(self) -> None:

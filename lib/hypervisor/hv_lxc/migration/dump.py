@@ -239,7 +239,9 @@ def resume(host: Host, name: str) -> None:
 
   """
   trees = hierarchies.find(host)
-  host.layout.instance(name).moving.unlink(missing_ok=True)
+  moving = host.layout.instance(name).moving
+  if moving.exists():  # Else unlink(2) fails on a read-only file system.
+    moving.unlink(missing_ok=True)
   init = cgroup.init_pid(host, trees, name)
   if init is None:
     return

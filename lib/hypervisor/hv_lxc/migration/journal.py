@@ -52,6 +52,7 @@ from ..errors import Incomplete, Refused
 from ..host import (
   Host,
   make_directory,
+  open_to_lock,
   read_optional,
   sync_directory,
   wait_until,
@@ -293,8 +294,7 @@ def exclusive(host: Host, name: str) -> Iterator[None]:
   """
   paths = host.layout.migration(name)
   make_home(paths)
-  flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-  fd = os.open(paths.journal_lock, flags, 0o600)
+  fd = open_to_lock(paths.journal_lock)
   try:
     if not wait_until(lambda: _flock(fd, fcntl.LOCK_EX), LOCK_TIMEOUT_S):
       raise Refused(
