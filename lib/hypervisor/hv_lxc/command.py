@@ -42,7 +42,6 @@ import os
 import select
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,17 +53,28 @@ from .errors import Failed
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_OUTPUT = 4 << 20
 DEFAULT_TIMEOUT_S = 60.0
+# What a program that is killed takes to end, unless it is in a system call
+# that nothing interrupts: umount(2) of a dead device never returns.
+_KILLED_S = 5.0
+# Such programs, until somebody can collect their status.
+_stuck: list["subprocess.Popen[bytes]"] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-  """How a program ended and what it printed."""
+  """How a program ended and what it printed.
+
+  @ivar timed_out: it was killed
+  @ivar stuck: even that did not end it
+
+  """
 
   argv: tuple[str, ...]
   status: int
   stdout: str = ""
   stderr: str = ""
   timed_out: bool = False
+  stuck: bool = False
 
   @property
   def failed(self) -> bool:
@@ -73,6 +83,11 @@ class Result:
   @property
   def how(self) -> str:
     """The way it ended, as a phrase: "exited with status 1", ..."""
+    if self.stuck:
+      return (
+        "did not end in time and cannot be killed: it waits for its device or"
+        " a file server"
+      )
     if self.timed_out:
       return "did not end in time and was killed"
     if self.status < 0:
@@ -115,7 +130,8 @@ def run(
   """Runs a program in a session of its own and waits for its end.
 
   @param argv: program (found in a fixed PATH) and arguments
-  @param timeout_s: after so many seconds it is killed with its session
+  @param timeout_s: after so many seconds it is killed with its session; if
+      that does not end it, it is left alone
   @param env: added to a minimal environment (PATH, LC_ALL, HOME)
   @raise Failed: the program cannot be started at all
 
@@ -126,6 +142,7 @@ def run(
     "HOME": "/root",
     **(env or {}),
   }
+  _collect_stuck()
   with contextlib.ExitStack() as stack:
     out = stack.enter_context(_anonymous_file())
     err = stack.enter_context(_anonymous_file())
@@ -146,9 +163,9 @@ def run(
         remedy=f"install the package that provides {argv[0]}",
       ) from exc
     timed_out = not _wait(proc, timeout_s)
-    return Result(
-      tuple(argv), proc.returncode, _read(out), _read(err), timed_out
-    )
+    stuck = proc.returncode is None
+    status = -signal.SIGKILL if stuck else proc.returncode
+    return Result(tuple(argv), status, _read(out), _read(err), timed_out, stuck)
 
 
 class Spawner(Protocol):
@@ -229,19 +246,28 @@ def _wait(proc: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
   """Waits for the end; False when it had to be killed.
 
   Popen.wait polls with growing pauses when given a timeout; a process
-  descriptor wakes up at once.
+  descriptor wakes up at once.  Where even the kill does not end the program,
+  its return code stays None: who waits on for it, with the instance's lock,
+  lets nobody near the instance until the node is booted.
 
   """
-  deadline = time.monotonic() + timeout_s
   with pidfd.held(proc.pid) as process:
     poller = select.poll()
     poller.register(process, select.POLLIN)
-    ended = bool(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    ended = bool(poller.poll(max(0.0, timeout_s) * 1000))
     if not ended:
       with contextlib.suppress(ProcessLookupError):
         os.killpg(proc.pid, signal.SIGKILL)
+      if not poller.poll(_KILLED_S * 1000):
+        _stuck.append(proc)
+        return False
   proc.wait()
   return ended
+
+
+def _collect_stuck() -> None:
+  """Leaves no zombies where this process lives for long."""
+  _stuck[:] = [proc for proc in _stuck if proc.poll() is None]
 
 
 def _read(fd: int) -> str:

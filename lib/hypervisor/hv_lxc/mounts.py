@@ -130,12 +130,13 @@ def _number(device: str) -> int:
 
 
 def end_mounting(host: Host, directory: Path) -> None:
-  """Has whoever still mounts something at or below a directory come to an end.
+  """Has whoever still mounts or unmounts at or below a directory end.
 
   mount(8) outlives the process that started it.  While it waits for its device
   not even SIGKILL ends it, and what it was to mount is mounted afterwards:
   seen where the worker of a migration was killed when DRBD's peer had lost its
-  power.  So nothing can be unmounted for good before.
+  power.  So nothing can be unmounted for good before.  What umount(8) unmounts
+  is not to be seen any more while it still writes to its device.
 
   @raise Incomplete: one does not end
 
@@ -143,7 +144,7 @@ def end_mounting(host: Host, directory: Path) -> None:
   left = end_processes(lambda: _mounting(host, directory), _MOUNT_END_S)
   if left:
     raise Incomplete(
-      f"Something is still being mounted below {directory}",
+      f"Something is still being mounted or unmounted below {directory}",
       evidence=f"process {', '.join(map(str, left))} waits for its device and"
       " cannot be ended",
       remedy="see the last lines of dmesg, then repeat this",
@@ -153,7 +154,7 @@ def end_mounting(host: Host, directory: Path) -> None:
 def _mounting(host: Host, directory: Path) -> list[int]:
   return [
     pid
-    for pid, words in procfs.programs(host.proc, {"mount"})
+    for pid, words in procfs.programs(host.proc, {"mount", "umount"})
     if any(f"{word}/".startswith(f"{directory}/") for word in words)
     and hierarchies.guest_of(host, pid) is None
   ]
@@ -188,12 +189,15 @@ def _unmount(host: Host, mount_point: str) -> None:
 
   # The last process of a container can hold its root for a moment after
   # the monitor has ended; holders() tells who if it lasts.
-  if wait_until(gone, _UNMOUNT_TIMEOUT_S):
+  if not result.stuck and wait_until(gone, _UNMOUNT_TIMEOUT_S):
     return
+  remedy = "end these processes"
+  if result.stuck:
+    remedy = "see the last lines of dmesg, have its device or server answer"
   raise Incomplete(
     f"{mount_point} cannot be unmounted",
-    evidence=f"{result.last_line}; used by {holders(host, mount_point)}",
-    remedy="end these processes, then stop the instance once more",
+    evidence=f"{result.evidence()}; used by {holders(host, mount_point)}",
+    remedy=f"{remedy}, then stop the instance once more",
   )
 
 

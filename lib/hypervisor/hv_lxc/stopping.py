@@ -346,13 +346,26 @@ def _nics(noted: Record | None) -> list[NicRecord]:
 def _release_disks(
   host: Host, storage: Partitions, paths: InstancePaths, noted: Record | None
 ) -> None:
-  if noted is not None and noted.phase is Phase.STARTING:
+  if noted is not None and _may_be_mounting(host, paths, noted):
     mounts.end_mounting(host, paths.home)
   # Without a record (a damaged one, a package upgrade) mounts are found by
   # their place.
   mounts.unmount_all(host, paths.home)
   for disk in reversed(noted.disks if noted else ()):
     disks.release(host, storage, disk)
+
+
+def _may_be_mounting(host: Host, paths: InstancePaths, noted: Record) -> bool:
+  """Whether a mount(8) or umount(8) may have outlived its caller.
+
+  All processes are looked at for them, so not at every stop.
+
+  """
+  if noted.phase is Phase.STARTING:
+    return True
+  mounted = {entry.mount_point for entry in mounts.below(host, paths.home)}
+  points = {disk.mount_point for disk in noted.disks if disk.mount_point}
+  return not points <= mounted
 
 
 def remove_home(paths: InstancePaths) -> None:

@@ -30,12 +30,36 @@
 """Programs started for real."""
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ganeti.hypervisor.hv_lxc import command
 from ganeti.hypervisor.hv_lxc.errors import Failed
 from ganeti.hypervisor.hv_lxc.host import wait_until
+from integration import disks
+
+
+@pytest.fixture
+def frozen(tmp_path: Path) -> Iterator[Path]:
+  """A mounted file system: whoever writes there waits, in state D.
+
+  See fsfreeze(8); no signal ends that wait (sb_start_write in the kernel's
+  include/linux/fs.h).
+  """
+  image, point = tmp_path / "image", tmp_path / "point"
+  with image.open("wb") as stream:
+    stream.truncate(16 << 20)
+  point.mkdir()
+  disks.run("mkfs.ext4", "-q", "-F", str(image))
+  disks.run("mount", "-o", "loop", str(image), str(point))
+  try:
+    disks.run("fsfreeze", "--freeze", str(point))
+    yield point
+  finally:
+    subprocess.run(["fsfreeze", "--unfreeze", str(point)], check=False)
+    disks.run("umount", str(point))
 
 
 class TestRun:
@@ -57,6 +81,17 @@ class TestRun:
     assert result.timed_out
     pid = int(pid_file.read_text())
     assert wait_until(lambda: not alive(pid), 5)
+
+  def test_one_that_cannot_be_killed_holds_nobody_up(self, frozen: Path):
+    result = command.run(["touch", str(frozen / "new")], timeout_s=0.5)
+    assert result.timed_out
+    assert result.stuck
+    assert "cannot be killed" in result.evidence()
+    (left,) = command._stuck
+    disks.run("fsfreeze", "--unfreeze", str(frozen))
+    assert wait_until(lambda: not alive(left.pid), 5)
+    assert not command.run(["true"]).failed
+    assert command._stuck == []
 
   def test_a_program_that_is_missing_is_named(self):
     with pytest.raises(Failed, match="no-such-program"):

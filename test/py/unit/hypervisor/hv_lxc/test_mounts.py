@@ -180,6 +180,21 @@ def test_what_stays_busy_names_its_users(
   assert "14 (" not in text
 
 
+def test_one_that_waits_for_its_device_is_not_unmounted(
+  node: FakeLxc, busy: pathlib.Path
+) -> None:
+  """It is not to be seen any more, while its device is still written to."""
+
+  def umount(argv: tuple[str, ...]) -> Result:
+    node._umount(argv)
+    return Result(argv, -9, timed_out=True, stuck=True)
+
+  node.run.on("umount", umount)
+  with pytest.raises(Incomplete, match=r"cannot be killed.*\(see the last"):
+    mounts.unmount_all(node.host, busy)
+  assert len(node.run.named("umount")) == 1
+
+
 def process(node: FakeLxc, pid: int, link: str, path: pathlib.Path) -> None:
   top = node.top / f"proc/{pid}"
   (top / "fd").mkdir(parents=True)
@@ -204,8 +219,10 @@ def killed(node: FakeLxc, monkeypatch: pytest.MonkeyPatch) -> list[int]:
   return found
 
 
-def begin_mounting(node: FakeLxc, pid: int, target: pathlib.Path) -> None:
-  node.write(f"proc/{pid}/comm", "mount\n")
+def begin_mounting(
+  node: FakeLxc, pid: int, target: pathlib.Path, program: str = "mount"
+) -> None:
+  node.write(f"proc/{pid}/comm", f"{program}\n")
   node.write(f"proc/{pid}/cmdline", f"mount\0-n\0/dev/x\0{target}\0")
   node.write(f"proc/{pid}/cgroup", "0::/system.slice/ganeti.service\n")
 
@@ -215,8 +232,9 @@ def test_what_still_mounts_below_is_ended(
 ) -> None:
   begin_mounting(node, 71, tmp_path / "web1/rootfs")
   begin_mounting(node, 72, tmp_path / "web10/rootfs")
+  begin_mounting(node, 73, tmp_path / "web1/disks/1", "umount")
   mounts.end_mounting(node.host, tmp_path / "web1")
-  assert killed == [71]
+  assert sorted(killed) == [71, 73]
 
 
 @pytest.mark.usefixtures("killed")

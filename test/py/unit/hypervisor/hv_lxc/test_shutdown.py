@@ -127,6 +127,30 @@ def test_a_failover_mounted_twice_what_stayed_busy_here(
   assert node.left() == {}
 
 
+def test_again_while_its_umount_still_writes(
+  hv: LXCHypervisor, node: FakeLxc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """Its mount is not to be seen any more by then."""
+
+  def umount(argv: tuple[str, ...]) -> Result:
+    node._umount(argv)
+    node.write("proc/71/comm", "umount\n")
+    node.write("proc/71/cmdline", "\0".join(argv))
+    return Result(argv, -9, timed_out=True, stuck=True)
+
+  monkeypatch.setattr("ganeti.hypervisor.hv_lxc.mounts._MOUNT_END_S", 0.01)
+  monkeypatch.setattr(host.os, "kill", lambda *_: None)
+  start(hv, node)
+  node.run.on("umount", umount)
+  with pytest.raises(errors.OpExecError, match="cannot be killed"):
+    shut_down()
+  with pytest.raises(errors.OpExecError, match="process 71 waits for"):
+    shut_down()
+  (node.top / "proc/71/comm").unlink()
+  shut_down()
+  assert node.left() == {}
+
+
 def test_a_disk_that_stayed_attached_was_none_of_the_job_s_business(
   hv: LXCHypervisor, node: FakeLxc
 ) -> None:
