@@ -47,7 +47,7 @@ from pathlib import Path
 from typing import Any
 
 from . import mounts
-from .errors import Failed, LxcError, Refused
+from .errors import Failed, Incomplete, LxcError, Refused
 from .host import Host, make_directory
 from .layout import InstancePaths
 from .model import BlockDisk, DiskSpec, MountedDisk
@@ -161,6 +161,32 @@ def release(host: Host, storage: Partitions, disk: DiskRecord) -> None:
     mounts.unmount_all(host, Path(disk.mount_point))
   if disk.mapping:
     storage.detach(disk.mapping)
+
+
+def flush(disk: DiskRecord) -> None:
+  """Has what was written to a released disk's file reach its server or disk.
+
+  A loop device that is detached does not do that (loop.c, __loop_clr_fd):
+  on a network file system another node would read what was there before.
+
+  @raise Incomplete: it does not; the kernel says so only once
+
+  """
+  source = Path(disk.source)
+  try:
+    if not source.is_file():
+      return
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+      os.fsync(fd)
+    finally:
+      os.close(fd)
+  except OSError as err:
+    raise Incomplete(
+      f"Not all that was written to disk {disk.index} may have been kept",
+      evidence=f"{source}: {err.strerror}",
+      remedy="see the last lines of dmesg and whether its file server works",
+    ) from err
 
 
 def guest_mount(disk: DiskRecord, *, read_only: bool) -> MountedDisk:

@@ -351,8 +351,12 @@ def _release_disks(
   # Without a record (a damaged one, a package upgrade) mounts are found by
   # their place.
   mounts.unmount_all(host, paths.home)
-  for disk in reversed(noted.disks if noted else ()):
+  attached = noted.disks if noted else ()
+  for disk in reversed(attached):
     disks.release(host, storage, disk)
+  # Before the record goes: whoever repeats this flushes them too.
+  for disk in attached:
+    disks.flush(disk)
 
 
 def _may_be_mounting(host: Host, paths: InstancePaths, noted: Record) -> bool:

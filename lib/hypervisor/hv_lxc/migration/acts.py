@@ -38,7 +38,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from .. import cgroup, freezer, hierarchies, record, stopping
 from ..errors import Failed, Incomplete, LxcError, Refused
@@ -198,12 +197,9 @@ class NodeActs:
     dump.resume(self.host, self.name)
 
   def _release_disks(self) -> None:
-    noted = record.load_or_none(self.host, self.host.layout.instance(self.name))
     with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
       stopping.clean_up(self.host, self.storage, self.name)
       forget_lock(self.host, self.name)
-    for disk in noted.disks if noted else ():
-      flush(Path(disk.source))
 
   def _kill_and_unmount(self) -> None:
     with locked(self.host, self.name, stopping.LOCK_TIMEOUT_S):
@@ -328,21 +324,5 @@ def working(host: Host, name: str) -> Iterator[None]:
     )
   try:
     yield
-  finally:
-    os.close(fd)
-
-
-def flush(source: Path) -> None:
-  """Has what was written to a disk's file reach its server or disk.
-
-  A loop device that is detached does not do that (loop.c, __loop_clr_fd):
-  on a network file system the other node would read what was there before.
-
-  """
-  if not source.is_file():
-    return
-  fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-  try:
-    os.fsync(fd)
   finally:
     os.close(fd)
