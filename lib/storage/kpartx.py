@@ -68,7 +68,6 @@ from ganeti import errors, utils
 
 from . import (
   device_users,
-  loop_device,
   loop_mapping,
   partition_growth,
   partition_maps,
@@ -251,7 +250,7 @@ def _Plan(
     device=disk.path,
     devno=disk.devno,
     loop=None,
-    tag=f"ganeti-{secrets.token_hex(8)}",
+    tag=f"{loop_mapping.TAG_PREFIX}{secrets.token_hex(8)}",
     boot_id=_BootId(),
     scheme=table.scheme,
     sector_size=table.sector_size,
@@ -324,7 +323,7 @@ def GrowDisk(mapping: Mapping, number: int | None = None) -> Mapping:
 def InUse(path: str) -> str | None:
   """Is a disk attached to a loop device, mounted or held by somebody?
 
-  Maps of its partitions that nobody uses any more are removed.
+  What was attached for it here and nobody uses any more is taken away.
 
   @param path: of a regular file or block device
   @return: the evidence, None if it is free
@@ -332,8 +331,7 @@ def InUse(path: str) -> str | None:
   """
   what = f"Can't find out whether {path} is in use"
   with _Explained(what), opened_disk(path) as disk:
-    loops = [loop for loop in loop_device.attached() if disk.is_backing(loop)]
-    evidence = [loop_mapping.users_of(loop) for loop in loops]
+    evidence = loop_mapping.users(disk.is_backing)
     if not disk.is_file and not evidence:
       partition_maps.remove_idle(disk.path, disk.devno, _RunLimited)
     if not disk.is_file and not evidence and disk.is_held():

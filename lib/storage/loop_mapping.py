@@ -50,10 +50,15 @@ from . import device_users, loop_device
 from .disk_mapping import Mapping
 from .waiting import wait_until
 
+# By which a loop device is known as one of ours
+TAG_PREFIX = "ganeti-"
+
 ClaimFn = Callable[[dict[str, Any]], None]
 
 _NODE_TIMEOUT = 10.0
 _STALE_TIMEOUT = 1.0
+# udev has every new device open for a moment
+_IDLE_TIMEOUT = 1.0
 # A lost race costs one attempt, and only if another process won it
 _MAX_ATTEMPTS = 1000
 _TAKEN = frozenset([errno.EBUSY, errno.EWOULDBLOCK, *loop_device.NOT_ATTACHED])
@@ -217,10 +222,12 @@ def _wait_for_node(path: str) -> str:
 
 def is_attached(mapping: Mapping) -> bool:
   """Is the mapping's loop device attached, and by this mapping?"""
-  if mapping.loop is None:
-    return False
-  status = loop_device.status_of(mapping.loop)
-  return status is not None and status.tag == mapping.tag
+  return mapping.loop is not None and _has_tag(mapping.loop, mapping.tag)
+
+
+def _has_tag(loop: str, tag: str) -> bool:
+  status = loop_device.status_of(loop)
+  return status is not None and status.tag == tag
 
 
 def detach_loop(mapping: Mapping, timeout: float) -> None:
@@ -230,29 +237,31 @@ def detach_loop(mapping: Mapping, timeout: float) -> None:
   @raise errors.BlockDeviceError: they are still in use, by whom
 
   """
-  if not wait_until(lambda: _try_detach(mapping), timeout):
+  loop = mapping.loop
+  if loop is None:
+    return
+  if not wait_until(lambda: _try_detach(loop, mapping.tag), timeout):
     users = device_users.describe(devices_of(mapping.device))
     message = (
-      f"{mapping.loop} is still in use after {timeout:g} seconds:"
+      f"{loop} is still in use after {timeout:g} seconds:"
       f" {users or 'no user was found'}"
     )
     raise errors.BlockDeviceError(message)
 
 
-def _try_detach(mapping: Mapping) -> bool:
+def _try_detach(loop: str, tag: str) -> bool:
   """Does what can be done now; returns whether nothing is left.
 
   Opening exclusively fails while the disk or a partition is mounted, and as
   long as it lasts nobody can mount one.
 
   """
-  loop = mapping.loop
-  if loop is None or not is_attached(mapping):
+  if not _has_tag(loop, tag):
     return True
   try:
     with loop_device.opened(loop, os.O_RDONLY | os.O_EXCL) as fd:
       status = loop_device.status(fd)
-      if status is None or status.tag != mapping.tag:
+      if status is None or status.tag != tag:
         return True
       for number in loop_device.partition_numbers(loop):
         loop_device.delete_partition(fd, number)
@@ -262,7 +271,29 @@ def _try_detach(mapping: Mapping) -> bool:
       return False
     if err.errno not in loop_device.NOT_ATTACHED:
       raise
-  return not is_attached(mapping)
+  return not _has_tag(loop, tag)
+
+
+def detach_idle(loop: str, is_meant: Callable[[str], bool]) -> bool:
+  """Detaches a loop device of L{attach_loop}'s which nobody uses.
+
+  Whoever attached it was killed, or lost its notes: it would be in the way of
+  its disk for ever.  What is mounted or open stays as it is.
+
+  @param is_meant: whether the disk is attached to it by now
+  @return: whether it is not attached any more
+
+  """
+  status = loop_device.status_of(loop)
+  tag = status.tag if status else ""
+  # In this order: by the time the tag is read, the number may be of use to
+  # somebody else.
+  if not tag.startswith(TAG_PREFIX) or not is_meant(loop):
+    return False
+  # Of what is open somewhere the kernel would do it later, at the last close.
+  if device_users.describe(devices_of(loop)):
+    return False
+  return wait_until(lambda: _try_detach(loop, tag), _IDLE_TIMEOUT)
 
 
 def devices_of(disk: str) -> list[tuple[str, str]]:
@@ -282,3 +313,15 @@ def users_of(loop: str) -> str:
   """Tells who uses a loop device and its partitions."""
   users = device_users.describe(devices_of(loop))
   return f"attached to {loop} ({users or 'not mounted'})"
+
+
+def users(is_meant: Callable[[str], bool]) -> list[str]:
+  """Tells of the loop devices of a disk who uses them.
+
+  Those of L{attach_loop}'s that nobody uses are detached.
+
+  @param is_meant: whether the disk is attached to a loop device
+
+  """
+  loops = [loop for loop in loop_device.attached() if is_meant(loop)]
+  return [users_of(loop) for loop in loops if not detach_idle(loop, is_meant)]

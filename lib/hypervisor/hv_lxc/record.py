@@ -186,8 +186,8 @@ def of_any_boot(paths: InstancePaths) -> Record | None:
     raise Incomplete(
       f"The runtime record {paths.record} is {what}",
       evidence=str(err),
-      remedy="stop the instance: what the record described is then looked"
-      " for in the kernel's own lists and taken away",
+      remedy="stop the instance: what the record described is then, or at"
+      " its next start, looked for in the kernel's own lists and taken away",
     ) from err
 
 

@@ -317,5 +317,8 @@ def test_a_block_device_without_device_mapper(
   with block_device(image(name)) as device, kpartx.Mapped(device) as mapping:
     assert mapping.source == device
     assert mapping.loop not in (None, device)
-    assert kpartx.FirstPartition(mapping).number == disks.BY_NAME[name].root
-    assert "attached to" in (kpartx.InUse(device) or "")
+    root = kpartx.FirstPartition(mapping)
+    assert root.number == disks.BY_NAME[name].root
+    # As a mount has it.
+    with loop_device.opened(root.device, os.O_RDONLY | os.O_EXCL):
+      assert "attached to" in (kpartx.InUse(device) or "")
