@@ -54,12 +54,7 @@ from pathlib import Path
 from .. import cgroup, cgtree, freezer, hierarchies, procfs, stopping
 from ..errors import Failed, Incomplete, LxcError, Refused
 from ..hierarchies import Hierarchies
-from ..host import (
-  Host,
-  make_directory,
-  wait_until,
-  write_file,
-)
+from ..host import Host, make_directory, wait_until, write_file
 from . import (
   criu,
   delegation,
