@@ -200,7 +200,15 @@ class Campaign:
     done = node.try_run("bash", "-uc", _FSCK, "fsck", path)
     self.instance.gnt("deactivate-disks")
     self.instance.gnt("startup")
+    self._await_guest()
     return "" if done.status == 0 else done.output
+
+  def _await_guest(self) -> None:
+    """Or its boot would be taken for what the next fault did to it."""
+    if self._healthy() is None:
+      raise AssertionError(f"the guest does not come back; {self.oracle.now}")
+    heard = self.client.account().received
+    self._wait(lambda: self.client.account().received > heard, "an echo")
 
   def run(self, fault: Fault) -> Verdict:
     """One migration with this fault."""
