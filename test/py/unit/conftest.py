@@ -35,7 +35,11 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
-from hypothesis import strategies
+from hypothesis import settings, strategies
+
+# How long a test takes is the machine's affair.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Everything in the standard library that starts a program ends in one of
 # these: os.popen, pty.spawn and multiprocessing too.

@@ -358,7 +358,7 @@ def test_any_chain_of_boot_records(seed: int) -> None:
     check_invariants(disk(records, sectors=64))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(min_size=512, max_size=4096))
 def test_random_bytes(data: bytes) -> None:
   check_invariants(data[:510] + b"\x55\xaa" + data[512:])

@@ -121,7 +121,7 @@ def test_refused(text: str, said: str) -> None:
 
 
 @given(TEXTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_is_typed_nothing_is_smuggled(text: str) -> None:
   try:
     items = extraconf.parse(text)
@@ -142,7 +142,7 @@ def test_whatever_is_typed_nothing_is_smuggled(text: str) -> None:
 
 
 @given(ITEMS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_join_and_parse(items: list[extraconf.Item]) -> None:
   for item in items:
     assume(isinstance(item, FileItem) or item[1] == item[1].strip())
@@ -150,7 +150,7 @@ def test_join_and_parse(items: list[extraconf.Item]) -> None:
 
 
 @given(ITEMS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_through_ganetis_command_line(items: list[extraconf.Item]) -> None:
   value = extraconf.join(items)
   typed = value.replace("\\", "\\\\").replace(",", "\\,")

@@ -238,7 +238,7 @@ LINES = st.lists(
 
 
 @given(text=LINES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_whatever_a_file_has_nothing_is_smuggled(
   text: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -181,7 +181,7 @@ def test_a_very_long_string(name: str) -> None:
 
 @pytest.mark.parametrize("name", STRINGS)
 @given(value=st.text(NASTY, max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_string_is_accepted_or_refused_by_name(
   name: str, value: str
 ) -> None:

@@ -183,7 +183,7 @@ def allows(rules: list[DeviceRule], kind: str, major: int, minor: int) -> str:
 
 
 @given(RULES, RULES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_is_covered_opens_nothing_new(
   wanted: list[DeviceRule], allowed: list[DeviceRule]
 ) -> None:
@@ -196,7 +196,7 @@ def test_what_is_covered_opens_nothing_new(
 
 
 @given(RULES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_rules_survive_being_written(rules: list[DeviceRule]) -> None:
   text = ",".join(map(str, rules))
   assert devices.parse(text) == tuple(dict.fromkeys(rules))

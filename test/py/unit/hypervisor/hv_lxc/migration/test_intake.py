@@ -277,7 +277,6 @@ MESSAGES = st.one_of(
 
 
 @settings(
-  deadline=None,
   max_examples=60,
   suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

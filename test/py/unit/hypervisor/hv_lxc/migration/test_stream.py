@@ -195,7 +195,6 @@ def test_zeros_are_neither_sent_nor_written(pair: Pair) -> None:
 
 @settings(
   max_examples=30,
-  deadline=None,
   suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
