@@ -218,15 +218,15 @@ def guest_of(host: Host, pid: int) -> str | None:
   the node's.
 
   """
-  own = _groups_of(host, 1)
-  for tree, group in _groups_of(host, pid).items():
+  own = groups_of(host, 1)
+  for tree, group in groups_of(host, pid).items():
     base = own.get(tree, "/").removesuffix(_INIT_SCOPE).rstrip("/")
     if group.startswith(base) and (found := _PAYLOAD.match(group, len(base))):
       return found[1]
   return None
 
 
-def _groups_of(host: Host, pid: int) -> dict[str, str]:
+def groups_of(host: Host, pid: int) -> dict[str, str]:
   """A process's group by tree, as "NUMBER:CONTROLLERS"; {} if it is gone."""
   text = read_optional(host.proc / f"{pid}/cgroup") or ""
   # Not splitlines(), as in mountinfo.py.

@@ -35,10 +35,9 @@ from ..errors import LxcError
 from ..host import Host
 from . import daemons, journal, peer, protocol, task
 from .journal import Journal
-from .states import State
+from .states import UNDECIDED, State
 
 _log = logging.getLogger(__name__)
-_UNDECIDED = frozenset({State.EXPECTING, State.READY, State.OWNER})
 
 
 def is_awaited(
@@ -55,7 +54,7 @@ def is_awaited(
   # Ganeti may still take the source for the instance's node, and have it
   # started on a third one, which asks all that are up.
   is_unknown_to_ganeti = state is State.RESUMED and not found.finalized
-  if is_late and state not in _UNDECIDED and not is_unknown_to_ganeti:
+  if is_late and state not in UNDECIDED and not is_unknown_to_ganeti:
     return False
   return protocol.needs_answerer(
     state,
@@ -82,7 +81,7 @@ def listen(host: Host, name: str) -> None:
     _log.warning("%s", err)
     return
   found = journal.look(host, name).journal
-  if found and found.state in _UNDECIDED:
+  if found and found.state in UNDECIDED:
     daemons.start_receiver(host, part.address, part.port)
     return
   address = peer.own_address(host) or part.address

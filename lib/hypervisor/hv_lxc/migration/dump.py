@@ -51,7 +51,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import cgroup, cgtree, freezer, hierarchies, procfs, stopping
+from .. import cgroup, freezer, hierarchies, procfs, stopping
 from ..errors import Failed, Incomplete, LxcError, Refused
 from ..hierarchies import Hierarchies
 from ..host import Host, make_directory, wait_until, write_file
@@ -318,15 +318,13 @@ def _roots(
   left the group.
 
   """
-  text = cgtree.read(f"{host.proc}/{init}/cgroup") or ""
   top = "/" + cgroup.payload_dir(name)
   roots = []
-  for line in text.splitlines():
-    _, controllers, path = line.split(":", 2)
+  for tree, path in hierarchies.groups_of(host, init).items():
     before, found, _ = path.partition(top)
     if not found:
       continue
-    names = controllers
+    _, _, names = tree.partition(":")
     if not names and trees.unified is not None:
       names = ",".join(trees.unified.controllers)
     root = before + top

@@ -45,7 +45,7 @@ from ..host import Host, wait_until
 from ..model import RunState, Usage
 from . import answering, daemons, intake, journal, protocol, task
 from .journal import Journal, Listed, Role
-from .states import HANDED, State
+from .states import HANDED, UNDECIDED, State
 
 _log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def _attend(host: Host, listed: Listed, *, lives: bool, thorough: bool) -> None:
     daemons.start_worker(host, listed.name, settle=True)
   # The source can wait for what this node has nothing more to do about, or
   # nothing but to remove what had come.
-  is_under_way = found.state in (State.EXPECTING, State.READY, State.OWNER)
+  is_under_way = found.state in UNDECIDED
   if (is_unsettled and not has_work and is_under_way) or (
     thorough and answering.is_awaited(found, state, lives=lives)
   ):

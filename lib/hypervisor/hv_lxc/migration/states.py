@@ -68,6 +68,8 @@ class State(enum.StrEnum):
 
 # The token is out, or on its way.
 HANDED = (State.HANDING, State.HANDING_COLD)
+# The other node still decides with this one where the guest goes on.
+UNDECIDED = (State.EXPECTING, State.READY, State.OWNER)
 
 
 class Event(enum.StrEnum):

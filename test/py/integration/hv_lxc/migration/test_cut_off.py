@@ -46,7 +46,7 @@ from ganeti.hypervisor.hv_lxc.host import wait_until
 from ganeti.hypervisor.hv_lxc.migration import dump, journal
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal
 from ganeti.hypervisor.hv_lxc.migration.states import State
-from integration.hv_lxc.migration.moving import WAIT_S, Moving, moving
+from integration.hv_lxc.migration.moving import WAIT_S, Moving, Talk, moving
 
 pytestmark = pytest.mark.criu
 
@@ -215,6 +215,18 @@ def test_worker_killed_while_the_dump_is_held(guest: Moving) -> None:
   talk.exchange()
 
 
+def stands_still_until_restored(guest: Moving, talk: Talk) -> None:
+  assert wait_until(lambda: not criu_processes(guest), WAIT_S)
+  before = guest.count()
+  time.sleep(0.3)
+  assert guest.count() == before
+  stopping.kill(guest.host, guest.name)
+  stopping.clean_up(guest.host, guest.storage, guest.name)
+  guest.restore()
+  talk.exchange()
+  assert guest.counts_on()
+
+
 def test_a_guest_does_not_run_on_when_its_images_are_on_the_other_node(
   guest: Moving,
 ) -> None:
@@ -226,15 +238,7 @@ def test_a_guest_does_not_run_on_when_its_images_are_on_the_other_node(
   with holding(guest, WORKER) as worker:
     note(guest, State.DUMPED)
     worker.kill()
-  assert wait_until(lambda: not criu_processes(guest), WAIT_S)
-  before = guest.count()
-  time.sleep(0.3)
-  assert guest.count() == before
-  stopping.kill(guest.host, guest.name)
-  stopping.clean_up(guest.host, guest.storage, guest.name)
-  guest.restore()
-  talk.exchange()
-  assert guest.counts_on()
+  stands_still_until_restored(guest, talk)
 
 
 def test_a_guest_does_not_run_on_when_something_fails_after_the_decision(
@@ -252,15 +256,7 @@ def test_a_guest_does_not_run_on_when_something_fails_after_the_decision(
 
   with pytest.raises(OSError, match="No space"):
     dump.dump(guest.host, guest.name, hold=decide)
-  assert wait_until(lambda: not criu_processes(guest), WAIT_S)
-  before = guest.count()
-  time.sleep(0.3)
-  assert guest.count() == before
-  stopping.kill(guest.host, guest.name)
-  stopping.clean_up(guest.host, guest.storage, guest.name)
-  guest.restore()
-  talk.exchange()
-  assert guest.counts_on()
+  stands_still_until_restored(guest, talk)
 
 
 def test_a_guest_goes_on_that_was_given_to_this_node(guest: Moving) -> None:

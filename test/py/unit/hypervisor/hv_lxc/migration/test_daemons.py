@@ -60,6 +60,16 @@ class Receiver:
     os.close(self.lock)
 
 
+def listening(
+  found: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Receiver]:
+  """It listens until the test is over, or has killed it."""
+  monkeypatch.setattr(daemons.os, "kill", found.kill)
+  yield found
+  if not found.killed:
+    os.close(found.lock)
+
+
 @pytest.fixture
 def spawned() -> list[list[str]]:
   return []
@@ -78,11 +88,7 @@ def node(tmp_path: pathlib.Path, spawned: list[list[str]]) -> Host:
 @pytest.fixture
 def older(node: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
   """One of the release before."""
-  found = Receiver(node, "older")
-  monkeypatch.setattr(daemons.os, "kill", found.kill)
-  yield found
-  if not found.killed:
-    os.close(found.lock)
+  yield from listening(Receiver(node, "older"), monkeypatch)
 
 
 def test_an_idle_one_of_the_release_before_is_replaced(
@@ -111,10 +117,7 @@ def elsewhere(
 ) -> Iterator[Receiver]:
   """One that listens where migration_port was before."""
   found = Receiver(node, daemons.code_stamp(), f"{LOOPBACK}:8102")
-  monkeypatch.setattr(daemons.os, "kill", found.kill)
-  yield found
-  if not found.killed:
-    os.close(found.lock)
+  yield from listening(found, monkeypatch)
 
 
 def test_a_changed_migration_port_counts_at_the_next_migration(
