@@ -48,6 +48,7 @@ from .recorded import BARE_STEPS
 
 PORT = 7000
 _WHAT = "checkpoint a guest with a connection, and restore it"
+_TOLD_EVERY_S = 0.005
 _BEFORE_S = 0.5
 _MEMORY_MIB = 512
 _CLIENT = Path(__file__).with_name("counting_client.py")
@@ -115,7 +116,7 @@ def _stall(peer: Freezer, mib: int) -> float:
     wait_for(lambda: int(used.read_text()) > mib << 20, "the guest's memory")
   peer.inside(ECHO)
   argv = [sys.executable, "-u", str(_CLIENT), peer.address(), str(PORT)]
-  with client(argv) as one:
+  with client(argv, _TOLD_EVERY_S) as one:
     time.sleep(_BEFORE_S)
     peer.freeze_out()
     peer.bring_back()

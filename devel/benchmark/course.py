@@ -120,9 +120,8 @@ class Client:
 
   """
 
-  _EVERY_S = 0.005
-
-  def __init__(self, argv: Sequence[str]) -> None:
+  def __init__(self, argv: Sequence[str], every_s: float) -> None:
+    self._every_s = every_s
     self._process = subprocess.Popen(
       argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -139,7 +138,7 @@ class Client:
   def _follow(self) -> None:
     assert self._process.stdin
     assert self._process.stdout
-    while not self._over.wait(self._EVERY_S):
+    while not self._over.wait(self._every_s):
       try:
         self._process.stdin.write("tell\n")
         self._process.stdin.flush()
@@ -166,9 +165,9 @@ class Client:
 
 
 @contextlib.contextmanager
-def client(argv: Sequence[str]) -> Iterator[Client]:
-  """A client for the length of a block."""
-  one = Client(argv)
+def client(argv: Sequence[str], every_s: float) -> Iterator[Client]:
+  """A client for the length of a block, asked so often what it has got."""
+  one = Client(argv, every_s)
   try:
     yield one
   finally:

@@ -61,3 +61,16 @@ def test_without_bare_steps_nothing_is_compared() -> None:
 
 def _told(stall: float) -> dict[str, float]:
   return {"stall": stall, "lost": 0, "repeated": 0}
+
+
+def test_what_a_slow_node_told_is_put_on_this_machine_s_clock() -> None:
+  first = [100.0, "begin", ""]
+  told = [[101.0, "v2", "frozen 1"], [104.0, "end", ""]]
+  seen = moving.on_one_clock(first, told, began=1000.0, over=1012.0)
+  assert seen == [[1003.0, "v2", "frozen 1"]]
+
+
+def test_a_watcher_that_ended_by_itself_is_no_measurement() -> None:
+  told = [[101.0, "v2", "frozen 1"]]
+  with pytest.raises(RuntimeError, match="ended by itself"):
+    moving.on_one_clock([100.0, "begin", ""], told, began=0.0, over=9.0)
