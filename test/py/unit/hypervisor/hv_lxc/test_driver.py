@@ -53,11 +53,6 @@ def node(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> FakeLxc:
   return node
 
 
-@pytest.fixture
-def hv(node: FakeLxc, monkeypatch: pytest.MonkeyPatch) -> LXCHypervisor:
-  return make_driver(node, monkeypatch)
-
-
 def make_driver(
   node: FakeLxc, monkeypatch: pytest.MonkeyPatch
 ) -> LXCHypervisor:

@@ -46,11 +46,7 @@ from ganeti.hypervisor.hv_lxc.migration import journal, netlock
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal
 from ganeti.hypervisor.hv_lxc.migration.states import State
 from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
-from unit.hypervisor.hv_lxc.test_driver import (
-  block_devices,
-  instance,
-  make_driver,
-)
+from unit.hypervisor.hv_lxc.test_driver import block_devices, instance
 
 FULL, READ_ONLY = "full", "read-only"
 
@@ -58,18 +54,6 @@ FULL, READ_ONLY = "full", "read-only"
 @pytest.fixture(params=[FULL, READ_ONLY])
 def state(request: pytest.FixtureRequest) -> str:
   return str(request.param)
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> FakeLxc:
-  node = FakeLxc(tmp_path)
-  node.add_link("br0", bridge=True)
-  return node
-
-
-@pytest.fixture
-def hv(node: FakeLxc, monkeypatch: pytest.MonkeyPatch) -> LXCHypervisor:
-  return make_driver(node, monkeypatch)
 
 
 def spoil(node: FakeLxc, state: str, patch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,6 @@ By Ganeti's own InstanceShutdown, which only logs a HypervisorError of
 CleanupInstance: the job goes on, a failover to a start on another node.
 """
 
-import pathlib
 from typing import Any
 
 import pytest
@@ -44,27 +43,14 @@ from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
 from ganeti.hypervisor.hv_lxc.errors import Failed, Incomplete
 from ganeti.hypervisor.hv_lxc.migration import calls
 from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
-from unit.hypervisor.hv_lxc.test_driver import (
-  block_devices,
-  gone,
-  instance,
-  make_driver,
-)
+from unit.hypervisor.hv_lxc.test_driver import block_devices, gone, instance
 
 # Says that another node must not have it yet.
 NOT_ELSEWHERE = "another node before"
 
 
 @pytest.fixture
-def node(tmp_path: pathlib.Path) -> FakeLxc:
-  node = FakeLxc(tmp_path)
-  node.add_link("br0", bridge=True)
-  return node
-
-
-@pytest.fixture
-def hv(node: FakeLxc, monkeypatch: pytest.MonkeyPatch) -> LXCHypervisor:
-  hv = make_driver(node, monkeypatch)
+def hv(hv: LXCHypervisor, monkeypatch: pytest.MonkeyPatch) -> LXCHypervisor:
   monkeypatch.setattr(backend.hypervisor, "GetHypervisor", lambda _: hv)
   monkeypatch.setattr(backend, "_RemoveBlockDevLinks", lambda *_: None)
   monkeypatch.setattr(backend.time, "sleep", lambda _: None)

@@ -29,22 +29,12 @@
 
 """What Ganeti told this node about the cluster."""
 
-import pathlib
-
 import pytest
 from ganeti import errors
 from ganeti.hypervisor.hv_lxc import paramvalues, ssconf
+from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
 from unit.hypervisor.hv_lxc.fakes import FakeLxc
-from unit.hypervisor.hv_lxc.test_driver import (
-  block_devices,
-  instance,
-  make_driver,
-)
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> FakeLxc:
-  return FakeLxc(tmp_path)
+from unit.hypervisor.hv_lxc.test_driver import block_devices, instance
 
 
 def test_a_node_that_was_told_nothing(node: FakeLxc) -> None:
@@ -77,11 +67,9 @@ def test_addresses_of_nodes(node: FakeLxc, sign: str) -> None:
 
 
 def test_what_the_cluster_allows_counts_whatever_its_extra_config_is(
-  node: FakeLxc, monkeypatch: pytest.MonkeyPatch
+  hv: LXCHypervisor, node: FakeLxc
 ) -> None:
   """Ganeti's own reader of the file gives up at a second "="."""
-  node.add_link("br0", bridge=True)
-  hv = make_driver(node, monkeypatch)
   device = "c 10:200 rwm"
   node.tell(
     "hvparams_lxc",

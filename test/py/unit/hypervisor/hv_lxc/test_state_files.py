@@ -40,25 +40,9 @@ import pytest
 from ganeti import errors
 from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
 from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
-from unit.hypervisor.hv_lxc.test_driver import (
-  block_devices,
-  instance,
-  make_driver,
-)
+from unit.hypervisor.hv_lxc.test_driver import block_devices, instance
 
 Damage = Callable[[pathlib.Path], None]
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> FakeLxc:
-  node = FakeLxc(tmp_path)
-  node.add_link("br0", bridge=True)
-  return node
-
-
-@pytest.fixture
-def hv(node: FakeLxc, monkeypatch: pytest.MonkeyPatch) -> LXCHypervisor:
-  return make_driver(node, monkeypatch)
 
 
 def remove(path: pathlib.Path) -> None:
