@@ -40,7 +40,6 @@ are read, and nothing is made for the other side but its buffers.
 import select
 import ssl
 from collections.abc import Callable, Generator
-from typing import TypeVar
 
 from ..errors import Failed, Refused
 from . import tls
@@ -59,7 +58,6 @@ from .wire import Parser, encode
 
 Waiting = Generator[int, None, None]
 FindSecret = Callable[[str], Secret | None]
-M = TypeVar("M", bound=Message)
 
 # From the connection to the last message; a node under load needs some.
 LIMIT_S = 10.0
@@ -88,10 +86,7 @@ def as_source(
   @raise OSError: the connection is lost
 
   """
-  yield from _secure(connection, identity)
-  challenge = yield from _one(connection, Challenge)
-  if challenge.version != VERSION:
-    raise _other_version(challenge.version)
+  challenge = yield from _challenged(connection, identity)
   mine = nonce()
   dialogue = Dialogue(
     migration=migration,
@@ -124,10 +119,7 @@ def as_asker(
   @raise OSError: the connection is lost
 
   """
-  yield from _secure(connection, identity)
-  challenge = yield from _one(connection, Challenge)
-  if challenge.version != VERSION:
-    raise _other_version(challenge.version)
+  yield from _challenged(connection, identity)
   yield from _say(connection, Booting(name))
 
 
@@ -166,6 +158,19 @@ def as_target(
   return hello
 
 
+def _challenged(
+  connection: ssl.SSLSocket, identity: tls.Identity
+) -> Generator[int, None, Challenge]:
+  """How whoever comes to a target begins."""
+  yield from _secure(connection, identity)
+  challenge = yield from _hear(connection, Parser((Challenge,)))
+  if not isinstance(challenge, Challenge):
+    raise ProtocolError("Not a Challenge")
+  if challenge.version != VERSION:
+    raise _other_version(challenge.version)
+  return challenge
+
+
 def _secure(connection: ssl.SSLSocket, identity: tls.Identity) -> Waiting:
   while True:
     try:
@@ -179,13 +184,6 @@ def _secure(connection: ssl.SSLSocket, identity: tls.Identity) -> Waiting:
       raise _other_certificate(err.reason or str(err)) from err
   if not identity.is_of(connection):
     raise _other_certificate("another one was shown")
-
-
-def _one(connection: ssl.SSLSocket, kind: type[M]) -> Generator[int, None, M]:
-  message = yield from _hear(connection, Parser((kind,)))
-  if not isinstance(message, kind):
-    raise ProtocolError(f"Not a {kind.__name__}")
-  return message
 
 
 def _hear(
