@@ -138,7 +138,7 @@ def offer(
     )
   node = preflight.node_of(host)
   preflight.check_criu(node)
-  guest_disks.check(host, name, disks)
+  noted = guest_disks.check(host, name, disks)
   preflight.check_processes(host, node, name)
   made = Journal(
     name=name,
@@ -157,8 +157,8 @@ def offer(
     uuid=instance,
     facts=facts.to_text(facts.of_node(node)),
     room=preflight.room(host, name),
-    nics=preflight.nics(host, name),
-    disks=tuple((d.index, d.uuid) for d in guest_disks.of_record(host, name)),
+    nics=noted.nics,
+    disks=tuple((d.index, d.uuid) for d in noted.disks),
   )
   preflight.check_room(host, info.room, name)
   return info.to_text()

@@ -42,7 +42,7 @@ from .. import record
 from ..errors import Refused
 from ..host import Host
 from ..model import DiskSpec
-from ..record import DiskRecord
+from ..record import DiskRecord, Record
 
 
 def of_record(host: Host, name: str) -> tuple[DiskRecord, ...]:
@@ -51,20 +51,21 @@ def of_record(host: Host, name: str) -> tuple[DiskRecord, ...]:
   return noted.disks if noted else ()
 
 
-def check(host: Host, name: str, known: Collection[str]) -> None:
+def check(host: Host, name: str, known: Collection[str]) -> Record:
   """Whether the disks are such that another node can have them.
 
   @param known: UUIDs of the instance's disks, as Ganeti has them
+  @return: the record that says what they are
   @raise Refused: with what stands in the way
 
   """
-  noted = of_record(host, name)
-  if not noted:
+  noted = record.load_or_none(host, host.layout.instance(name))
+  if noted is None or not noted.disks:
     raise Refused(
       f"Instance {name} cannot be migrated: it has no runtime record",
       remedy="restart it with gnt-instance reboot --type=hard",
     )
-  for disk in noted:
+  for disk in noted.disks:
     if not disk.mount_point:
       raise Refused(
         f"Instance {name} cannot be migrated live: its disk {disk.index} is"
@@ -79,6 +80,7 @@ def check(host: Host, name: str, known: Collection[str]) -> None:
         f" is mounted at {disk.mount_point}",
         remedy="restart it with gnt-instance reboot --type=hard",
       )
+  return noted
 
 
 def chosen(

@@ -37,7 +37,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import blockers, nic_links, record, report
+from .. import blockers, nic_links, report
 from ..command import SEARCH_PATH
 from ..doctor import abilities, livecheck, reading
 from ..errors import Refused
@@ -90,12 +90,6 @@ def check_processes(host: Host, node: Node, name: str) -> None:
     remedy=f"ganeti-lxc-doctor {name} on its node tells all; gnt-instance"
     " failover moves it with a restart",
   )
-
-
-def nics(host: Host, name: str) -> tuple[dict[str, Any], ...]:
-  """The records of an instance's NICs, for the other node."""
-  noted = record.load_or_none(host, host.layout.instance(name))
-  return noted.nics if noted else ()
 
 
 def check_nics(
