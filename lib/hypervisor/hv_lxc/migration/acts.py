@@ -170,8 +170,8 @@ class NodeActs:
 
   def _start_receiver(self) -> None:
     found = journal.look(self.host, self.name).journal
-    has_none = (Journaled.IDLE, Journaled.GONE)
-    if found and (found.state not in has_none or found.secrets):
+    lives = self.lives(self.name)
+    if found and answering.is_awaited(found, found.state, lives=lives):
       answering.listen(self.host, self.name)
 
   def _stop_worker(self) -> None:

@@ -65,6 +65,7 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     found.append((address, port))
 
   monkeypatch.setattr(daemons, "start_receiver", start)
+  monkeypatch.setattr(NodeActs, "lives", lambda *_: False)
   return found
 
 

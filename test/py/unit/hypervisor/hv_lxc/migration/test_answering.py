@@ -73,6 +73,7 @@ def listening(
     found.append((address, port, anywhere))
 
   monkeypatch.setattr(daemons, "start_receiver", start)
+  monkeypatch.setattr(NodeActs, "lives", lambda *_: False)
   paths = node.layout.migration(NAME)
   paths.home.mkdir(parents=True)
   # Of a source: where the other node listened.
@@ -118,6 +119,27 @@ def test_a_node_that_it_never_came_to_need_not_answer(
   acts.perform(Act.START_RECEIVER, found)
   listing.attend(node, [], thorough=True)
   assert listening == []
+
+
+@pytest.mark.parametrize("finalized", [False, True])
+def test_who_would_end_at_its_first_look_is_not_started(
+  node: Host,
+  listening: list[tuple[str, int, bool]],
+  monkeypatch: pytest.MonkeyPatch,
+  finalized: bool,
+) -> None:
+  came = Journal(
+    name=NAME,
+    id="m1",
+    role=Role.TARGET,
+    state=State.RESUMED,
+    finalized=finalized,
+  )
+  journals.save(node, came)
+  monkeypatch.setattr(NodeActs, "lives", lambda *_: True)
+  acts = NodeActs(host=node, storage=None, name=NAME)  # type: ignore[arg-type]
+  acts.perform(Act.START_RECEIVER, came)
+  assert bool(listening) != finalized
 
 
 def test_the_port_that_the_cluster_has_now(
