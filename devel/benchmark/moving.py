@@ -52,6 +52,7 @@ from .course import Client, client, holding, wait_for
 from .figures import Figure
 from .findings import Attempt, Findings
 from .recorded import BARE_STEPS, OURS
+from .watching import watcher
 
 PORT = 7000
 # In MiB, what the guest holds.
@@ -63,7 +64,6 @@ _NODES = ("node1", "node2")
 _IN_VM = os.environ.get("GANETI_LXC_VM") == "1"
 _PAUSE_S = 0.05 if _IN_VM else 0.0
 TOLD_EVERY_S = 0.1 if _IN_VM else 0.005
-_LOOK_EVERY_S = 0.02 if _IN_VM else 0.002
 _HOLD_S = 600.0 if _IN_VM else 60.0
 _SPARE_MIB = 256
 _AFTER_S = 1.0
@@ -78,32 +78,6 @@ _ADD = (
   "-H", "lxc:num_ttys=0",
   "--no-name-check", "--no-ip-check", "-n",
 )  # fmt: skip
-# Run on the source: prints what changes, with the time, until its input ends.
-_WATCHER = """
-import json, select, sys, time
-name, every = sys.argv[1], float(sys.argv[2])
-home = "/var/lib/ganeti/lxc-migration/" + name
-files = {
-  "progress": home + "/progress.json",
-  "v1": "/sys/fs/cgroup/freezer/ganeti-lxc/" + name + "/payload/freezer.state",
-  "v2": "/sys/fs/cgroup/ganeti-lxc/" + name + "/payload/cgroup.events",
-}
-last = {}
-def say(kind, text=""):
-  print(json.dumps([time.monotonic(), kind, text]), flush=True)
-say("begin")
-while not select.select([sys.stdin], [], [], every)[0]:
-  for key, path in files.items():
-    try:
-      with open(path) as stream:
-        text = stream.read()
-    except OSError:
-      text = ""
-    if text != last.get(key, ""):
-      say(key, text)
-      last[key] = text
-say("end")
-"""
 
 
 class SilentError(RuntimeError):
@@ -233,7 +207,10 @@ def _move(lab: Lab, address: str) -> dict[str, Any]:
   text = _CLIENT.read_text(encoding="utf-8")
   words = (address, str(PORT), str(_PAUSE_S))
   argv = lab.argv("node1", "python3", "-uc", text, *words)
-  with _watcher(lab, source) as seen, client(argv, TOLD_EVERY_S) as one:
+  with (
+    watcher(lab.argv(source), _NAME) as seen,
+    client(argv, TOLD_EVERY_S) as one,
+  ):
     time.sleep(_AFTER_S / 2)
     begun = time.monotonic()
     lab.run("node1", "gnt-instance", "migrate", "-f", _NAME)
@@ -269,53 +246,6 @@ def _silence(mib: int, number: int, count: int, err: SilentError) -> Attempt:
   )
 
 
-@contextlib.contextmanager
-def _watcher(lab: Lab, node: str) -> Iterator[list[Any]]:
-  """What changes on the source; complete when the block has ended."""
-  seen: list[Any] = []
-  child = subprocess.Popen(
-    lab.argv(node, "python3", "-uc", _WATCHER, _NAME, str(_LOOK_EVERY_S)),
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    text=True,
-  )
-  assert child.stdin
-  assert child.stdout
-  first, began = json.loads(child.stdout.readline()), time.monotonic()
-  try:
-    yield seen
-  finally:
-    over = time.monotonic()
-    child.stdin.close()
-    told = [json.loads(x) for x in child.stdout if x.endswith("]\n")]
-    child.wait()
-    seen += on_one_clock(first, told, began, over)
-
-
-def on_one_clock(
-  first: list[Any],
-  told: Sequence[list[Any]],
-  began: float,
-  over: float,
-) -> list[list[Any]]:
-  """What a watcher told, by the clock of this machine.
-
-  @param first: its first line: time on its node, "begin", ""
-  @param told: the further ones; the last is its "end"
-  @param began: when the first line was read here, in seconds
-  @param over: when it was told here to end, in seconds
-  @raise RuntimeError: it ended before it was told to
-
-  """
-  if not told or told[-1][1] != "end":
-    raise RuntimeError("the watcher on the source ended by itself")
-  pace = (over - began) / (told[-1][0] - first[0])
-  return [
-    [began + (when - first[0]) * pace, kind, text]
-    for when, kind, text in told[:-1]
-  ]
-
-
 def course_of(
   seen: Sequence[Sequence[Any]],
   got: Sequence[tuple[float, int]],
@@ -330,7 +260,7 @@ def course_of(
   @param told: the client's own figures
 
   """
-  phases, sent, frozen = [], 0, None
+  phases, sent, frozen, stood = [], 0, None, False
   for when, kind, text in seen:
     if kind == "progress" and text:
       now = json.loads(text)
@@ -338,8 +268,12 @@ def course_of(
       name = now["phase"]
       if when > begun and (not phases or phases[-1][0] != name):
         phases.append((name, round(when - begun, 4)))
-    elif when > begun and frozen is None and is_frozen(kind, text):
-      frozen = round(when - begun, 4)
+    elif kind != "progress":
+      stands = is_frozen(kind, text)
+      # It stands still for a moment in each round, and then for the last time.
+      if when > begun and stands and not stood:
+        frozen = round(when - begun, 4)
+      stood = stands
   done = [when for name, when in phases if name == "done"]
   return {
     "phases": phases,

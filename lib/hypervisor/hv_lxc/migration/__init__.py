@@ -94,6 +94,11 @@ CRIU and what it leaves to others:
   stalled.py         Ends a CRIU that has stopped getting anywhere
   held.py            A program that asks, at its stages, whether it may go on
   instance_files.py  The files that the monitor and the hooks live from
+  guest_network.py   What CRIU leaves out of a guest's network
+  net_settings.py    What a guest has set for its network as a whole
+  kept_addresses.py  Has a guest keep its IPv6 addresses without asking again
+  absent_addresses.py  Connections that cannot be made again as they are
+  netns.py           The guest's network, as seen by a thread
   netlock.py         Gives a guest back its network when CRIU was killed
   group_tree.py      The control groups that a guest has made, on v2
   enforce.py         What LXC sets at a start and not at a restore
@@ -104,5 +109,8 @@ CRIU and what it leaves to others:
   watchdogs.py       Tells systemd once, for its services, that they live
   announce.py        Tells the network that a guest is elsewhere now
   send_frames.py     Sends frames; run in a guest's network
+  wake_peers.py      Has peers send again at once what was lost meanwhile
+  unreachable.py     What tells them that it was lost; no I/O
+  checksum.py        The checksum of IP
 
 """

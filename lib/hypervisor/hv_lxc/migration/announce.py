@@ -45,6 +45,7 @@ from pathlib import Path
 
 from ..errors import LxcError, one_line
 from ..host import Host
+from .checksum import checksum
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def frame(
   head = _ALL_NODES_MAC + mac + struct.pack("!H", _ETHERTYPE_IPV6)
   option = struct.pack("!BB", _TARGET_MAC, 1) + mac
   body = struct.pack("!I", _OVERRIDE) + address.packed + option
-  check = _checksum(
+  check = checksum(
     address.packed
     + _ALL_NODES.packed
     + struct.pack("!II", 4 + len(body), _ICMPV6)
@@ -124,11 +125,3 @@ def frame(
   message = struct.pack("!BBH", _ADVERTISEMENT, 0, check) + body
   ip = struct.pack("!IHBB", 6 << 28, len(message), _ICMPV6, _HOPS)
   return head + ip + address.packed + _ALL_NODES.packed + message
-
-
-def _checksum(data: bytes) -> int:
-  """The Internet checksum (RFC 1071); the length is even here."""
-  total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-  while total >> 16:
-    total = (total & 0xFFFF) + (total >> 16)
-  return int(~total & 0xFFFF)

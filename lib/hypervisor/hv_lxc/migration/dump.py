@@ -59,6 +59,7 @@ from . import (
   criu,
   delegation,
   group_tree,
+  guest_network,
   held,
   instance_files,
   journal,
@@ -253,6 +254,7 @@ def _last_order(host: Host, name: str, run: Run | None) -> criu.DumpOrder:
   if order.tty:
     write_file(images / _TTY_INFO, order.tty)
   group_tree.save(hierarchies.find(host), name, images)
+  guest_network.save(host, name, order.pid, images)
   return order
 
 

@@ -71,14 +71,15 @@ from . import (
   delegation,
   enforce,
   group_tree,
+  guest_network,
   held,
   instance_files,
-  netlock,
   orphaned,
   pressure,
   reload,
   stalled,
   taking_life,
+  wake_peers,
 )
 from .progress import Times
 
@@ -191,7 +192,7 @@ def _bring_up(
     enforce.set_limits(trees, request.name, config, paths)
     for nic in _nics(noted):
       nic_links.configure(host, paths.nic_hook("up"), paths.nic_env(nic.index))
-    _unlock_network(host, trees, request.name)
+    _complete_network(host, trees, request.name)
     pressure.arm_again(host, trees, request.name)
     reload.tell_init(host, trees, request.name)
     clock.append(time.monotonic())
@@ -227,10 +228,11 @@ def settle(host: Host, trees: Hierarchies, name: str) -> None:
     reload.complete(host, trees, name, init)
 
 
-def _unlock_network(host: Host, trees: Hierarchies, name: str) -> None:
+def _complete_network(host: Host, trees: Hierarchies, name: str) -> None:
   init = cgroup.init_pid(host, trees, name)
   if init is not None:
-    netlock.end_restored(host, host.layout.migration(name).images, name, init)
+    images = host.layout.migration(name).images
+    guest_network.complete(host, name, init, images)
 
 
 def _put_files(
@@ -289,7 +291,9 @@ def _run(
     is_held.set()
     try:
       restored()
-      watched.begin(cgroup.init_pid(host, trees, request.name))
+      init = cgroup.init_pid(host, trees, request.name)
+      watched.begin(init)
+      peers.begin(init)
     finally:
       is_held.clear()
 
@@ -299,16 +303,21 @@ def _run(
     log = work.images / criu.RESTORE_LOG
     return stalled.work_done(host, trees, request.name, log)
 
+  def prepare() -> None:
+    group_tree.rebuild(trees, request.name, work.images)
+    init = cgroup.init_pid(host, trees, request.name)
+    if init is not None:
+      guest_network.prepare(host, request.name, init, work.images)
+
   stages: dict[str, Callable[[], None]] = {
-    group_tree.STAGE: lambda: group_tree.rebuild(
-      trees, request.name, work.images
-    ),
+    group_tree.STAGE: prepare,
     _POST_RESTORE: released,
   }
   with (
     delegation.kept(host) as apart,
     stalled.watch(done, end_criu),
     orphaned.watch(end_criu) as watched,
+    wake_peers.watch(host, request.name) as peers,
   ):
     story = held.run(apart, argv, work, stages, timeout_s=timeout_s)
   _keep_log(work)

@@ -30,7 +30,7 @@
 """What devel/bench says of a live migration."""
 
 import pytest
-from benchmark import barelxc, checkpoint, moving
+from benchmark import barelxc, checkpoint, moving, watching
 from benchmark.recorded import BARE_STEPS
 
 _LOG = """\
@@ -66,11 +66,23 @@ def _told(stall: float) -> dict[str, float]:
 def test_what_a_slow_node_told_is_put_on_this_machine_s_clock() -> None:
   first = [100.0, "begin", ""]
   told = [[101.0, "v2", "frozen 1"], [104.0, "end", ""]]
-  seen = moving.on_one_clock(first, told, began=1000.0, over=1012.0)
+  seen = watching.on_one_clock(first, told, began=1000.0, over=1012.0)
   assert seen == [[1003.0, "v2", "frozen 1"]]
 
 
 def test_a_watcher_that_ended_by_itself_is_no_measurement() -> None:
   told = [[101.0, "v2", "frozen 1"]]
   with pytest.raises(RuntimeError, match="ended by itself"):
-    moving.on_one_clock([100.0, "begin", ""], told, began=0.0, over=9.0)
+    watching.on_one_clock([100.0, "begin", ""], told, began=0.0, over=9.0)
+
+
+def test_frozen_is_since_it_stood_still_for_the_last_time() -> None:
+  seen = [
+    [1.0, "v2", "populated 1\nfrozen 1\n"],
+    [1.2, "v2", "populated 1\nfrozen 0\n"],
+    [2.0, "v2", "populated 1\nfrozen 1\n"],
+    [2.5, "v2", ""],
+    [3.0, "progress", '{"phase": "done", "sent": 7}'],
+  ]
+  course = moving.course_of(seen, [], _told(stall=0.4), 0.5, 5.0)
+  assert course["frozen_ms"] == pytest.approx(1000.0)

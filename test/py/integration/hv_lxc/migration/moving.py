@@ -72,6 +72,7 @@ from integration.hv_lxc import busybox
 BRIDGE = "brmig"
 GATEWAY = "192.0.2.1"
 ADDRESS = "192.0.2.2"
+ADDRESS6 = "2001:db8::2"
 PORT = 7000
 WAIT_S = 20.0
 MTU = 1400
@@ -94,7 +95,7 @@ RC = f"""\
 #!/bin/sh
 ip link set lo up
 ip addr add {ADDRESS}/24 dev eth0
-ip -6 addr add 2001:db8::2/64 dev eth0 nodad
+ip -6 addr add {ADDRESS6}/64 dev eth0
 ip link set eth0 up
 """
 SERVE = f"#!/bin/sh\nexec nc -l -p {PORT} -e cat\n"
@@ -105,7 +106,7 @@ while :; do i=$((i + 1)); echo $i >/var/count; sleep 0.05; done
 """
 APPLETS = (
   *("sh", "init", "ip", "nc", "cat", "sleep", "reboot", "poweroff", "mknod"),
-  *("head", "tty", "getty", "login"),
+  *("head", "tty", "getty", "login", "setsid", "httpd"),
 )
 PASSWD = "root::0:0:root:/root:/bin/sh\n"
 

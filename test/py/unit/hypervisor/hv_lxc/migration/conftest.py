@@ -30,13 +30,26 @@
 
 """What tests of a node's part, and of the connection of two, share."""
 
+import errno
 import pathlib
 from collections.abc import Iterator
 
 import pytest
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
+from ganeti.hypervisor.hv_lxc.migration import netns
 from unit.hypervisor.hv_lxc.migration.two_nodes import TwoNodes, new_certificate
+
+
+@pytest.fixture(autouse=True)
+def no_network_is_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+  """There is none, and /proc/sys/net is that of the machine."""
+
+  def enter(*_: object) -> None:
+    raise FileNotFoundError(errno.ENOENT, "no such network")
+
+  monkeypatch.setattr(netns, "enter", enter)
+  monkeypatch.setattr(netns, "inside", lambda *_: {})
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,92 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""What CRIU leaves out of a guest's network, and what it trips over.
+
+net_settings.py      What a guest has set for its network as a whole
+kept_addresses.py    Its addresses of IPv6, which are not asked for again
+absent_addresses.py  Connections that cannot be made again as they are
+netlock.py           Rules that an old CRIU forgets
+
+"""
+
+from pathlib import Path
+
+from ..errors import Failed
+from ..host import Host
+from . import absent_addresses, kept_addresses, net_settings, netlock
+
+
+def save(host: Host, name: str, init: int, images: Path) -> None:
+  """Notes it among CRIU's images; the guest may run.
+
+  @param init: the guest's process 1
+  @raise Failed: it cannot be done
+
+  """
+  kept_addresses.keep(host, name, init, images / "ganeti-addresses")
+  try:
+    net_settings.save(host, init, images)
+    absent_addresses.save(host, init, images)
+  except OSError as err:
+    raise _failed(name, err) from err
+
+
+def prepare(host: Host, name: str, init: int, images: Path) -> None:
+  """Before sockets are made; interfaces, addresses and routes are there.
+
+  @raise Failed: it cannot be done
+
+  """
+  try:
+    net_settings.restore(host, init, images)
+  except OSError as err:
+    raise _failed(name, err) from err
+  absent_addresses.make_local(host, init, images)
+
+
+def complete(host: Host, name: str, init: int, images: Path) -> None:
+  """When all sockets are there and the guest does not run yet.
+
+  @raise Failed: it cannot be done
+
+  """
+  netlock.end_restored(host, images, name, init)
+  absent_addresses.give_up(host, init, images)
+  try:
+    net_settings.complete(host, init, images)
+  except OSError as err:
+    raise _failed(name, err) from err
+
+
+def _failed(name: str, err: OSError) -> Failed:
+  return Failed(
+    f"The network of instance {name} cannot be looked into",
+    evidence=str(err),
+  )
