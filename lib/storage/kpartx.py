@@ -58,19 +58,19 @@ set C{global_filter} in lvm.conf (ganeti-lxc-doctor says how).
 
 import contextlib
 import logging
-import os
 import pathlib
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ganeti import errors, utils
+from ganeti import errors
 
 from . import (
   device_users,
   loop_mapping,
   partition_growth,
   partition_maps,
+  programs,
 )
 from .disk_mapping import MappedPartition, Mapping, Mechanism
 from .disk_source import DiskSource, opened_disk
@@ -97,48 +97,12 @@ __all__ = [
 
 _LOGGER = logging.getLogger(__name__)
 _BOOT_ID = pathlib.Path("/proc/sys/kernel/random/boot_id")
-# A program that limits the time, so that RunCmd need not: it looks
-# once a second (_WaitForProcess in ganeti.utils.process), and a command that
-# has closed its output but not yet ended then costs that second
-_LIMITED = ["timeout", "--kill-after=5", "60"]
 _UNMAP_TIMEOUT = 10.0
 _FILESYSTEMS = ("btrfs", "ext2", "ext3", "ext4", "xfs")
 _NO_ROOT = frozenset([Role.BOOT, Role.SWAP, Role.EFI_SYSTEM, Role.BIOS_BOOT])
 # blkid(8), section EXIT STATUS
 _BLKID_NOTHING = 2
 _BLKID_AMBIVALENT = 8
-
-
-def _RunCmd(argv: list[str], stdin: bytes = b"") -> Any:
-  """Runs a program; the only place here that does."""
-  try:
-    with contextlib.ExitStack() as stack:
-      fd = None
-      if stdin:
-        fd = os.memfd_create("stdin")
-        stack.callback(os.close, fd)
-        os.pwrite(fd, stdin, 0)
-      return utils.RunCmd(argv, env={"LC_ALL": "C"}, input_fd=fd)
-  except errors.OpExecError as err:
-    message = f"Can't run {argv[0]}: {err}; is it installed?"
-    raise errors.BlockDeviceError(message) from err
-
-
-def _RunLimited(argv: list[str], stdin: bytes = b"") -> Any:
-  return _RunCmd([*_LIMITED, *argv], stdin)
-
-
-def _RunOrRaise(argv: list[str], stdin: bytes = b"") -> Any:
-  result = _RunLimited(argv, stdin)
-  _Check(result)
-  return result
-
-
-def _Check(result: Any) -> None:
-  if result.failed:
-    lines = result.output.strip().splitlines() or ["no output"]
-    message = f"'{result.cmd}' failed ({result.fail_reason}): {lines[-1]}"
-    raise errors.BlockDeviceError(message)
 
 
 @contextlib.contextmanager
@@ -261,7 +225,7 @@ def _Plan(
 
 def _AddMaps(plan: Mapping) -> Mapping:
   argv = partition_maps.add_argv(plan.source, read_only=plan.read_only)
-  return partition_maps.completed(plan, _RunOrRaise(argv).stdout)
+  return partition_maps.completed(plan, programs.checked(argv).stdout)
 
 
 def UnmapDisk(
@@ -284,7 +248,7 @@ def UnmapDisk(
     # Maps do not outlive a boot, but by then a device's number may belong to
     # another disk
     elif mapping.boot_id == _BootId():
-      partition_maps.remove_maps(mapping, timeout, _RunLimited)
+      partition_maps.remove_maps(mapping, timeout, programs.run)
 
 
 @contextlib.contextmanager
@@ -317,7 +281,7 @@ def GrowDisk(mapping: Mapping, number: int | None = None) -> Mapping:
     partition_growth.reread_size(mapping)
     if number is None:
       return mapping
-    return partition_growth.grow_partition(mapping, number, _RunOrRaise)
+    return partition_growth.grow_partition(mapping, number, programs.checked)
 
 
 def InUse(path: str) -> str | None:
@@ -333,7 +297,7 @@ def InUse(path: str) -> str | None:
   with _Explained(what), opened_disk(path) as disk:
     evidence = loop_mapping.users(disk.is_backing)
     if not disk.is_file and not evidence:
-      partition_maps.remove_idle(disk.path, disk.devno, _RunLimited)
+      partition_maps.remove_idle(disk.path, disk.devno, programs.run)
     if not disk.is_file and not evidence and disk.is_held():
       evidence.append(
         device_users.describe([(disk.path, disk.devno)])
@@ -352,13 +316,13 @@ def ProbeFilesystem(device: str) -> str | None:
   """
   what = f"Can't find out which file system {device} holds"
   with _Explained(what):
-    result = _RunCmd(["blkid", "-p", "-o", "export", "--", device])
-    if result.exit_code == _BLKID_NOTHING:
+    result = programs.run(["blkid", "-p", "-o", "export", "--", device])
+    if result.status == _BLKID_NOTHING:
       return None
-    if result.exit_code == _BLKID_AMBIVALENT:
+    if result.status == _BLKID_AMBIVALENT:
       message = "it has the signatures of several; see wipefs(8)"
       raise errors.BlockDeviceError(message)
-    _Check(result)
+    result.check()
   lines = [line.partition("=") for line in result.stdout.splitlines()]
   values = {key: value for key, _, value in lines}
   return values.get("TYPE") if values.get("USAGE") == "filesystem" else None

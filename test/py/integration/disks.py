@@ -32,11 +32,13 @@ The layouts are made by sfdisk and mkfs and are read back with sfdisk, so that
 they check our own reading of partition tables.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import shutil
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 MIB = 1024 * 1024
@@ -210,3 +212,24 @@ def copy(path: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
   target = directory / path.name
   shutil.copyfile(path, target)
   return target
+
+
+@contextlib.contextmanager
+def frozen(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A mounted file system: whoever writes there waits, in state D.
+
+  See fsfreeze(8); no signal ends that wait (sb_start_write in the kernel's
+  include/linux/fs.h).
+  """
+  image, point = directory / "frozen.img", directory / "frozen"
+  with image.open("wb") as stream:
+    stream.truncate(16 * MIB)
+  point.mkdir()
+  run(*_MKFS["ext4"], str(image))
+  run("mount", "-o", "loop", str(image), str(point))
+  try:
+    run("fsfreeze", "--freeze", str(point))
+    yield point
+  finally:
+    subprocess.run(["fsfreeze", "--unfreeze", str(point)], check=False)
+    run("umount", str(point))

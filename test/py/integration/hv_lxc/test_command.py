@@ -30,7 +30,6 @@
 """Programs started for real."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,23 +42,9 @@ from integration import disks
 
 @pytest.fixture
 def frozen(tmp_path: Path) -> Iterator[Path]:
-  """A mounted file system: whoever writes there waits, in state D.
-
-  See fsfreeze(8); no signal ends that wait (sb_start_write in the kernel's
-  include/linux/fs.h).
-  """
-  image, point = tmp_path / "image", tmp_path / "point"
-  with image.open("wb") as stream:
-    stream.truncate(16 << 20)
-  point.mkdir()
-  disks.run("mkfs.ext4", "-q", "-F", str(image))
-  disks.run("mount", "-o", "loop", str(image), str(point))
-  try:
-    disks.run("fsfreeze", "--freeze", str(point))
+  """See there."""
+  with disks.frozen(tmp_path) as point:
     yield point
-  finally:
-    subprocess.run(["fsfreeze", "--unfreeze", str(point)], check=False)
-    disks.run("umount", str(point))
 
 
 class TestRun:

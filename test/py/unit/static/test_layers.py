@@ -78,6 +78,18 @@ def test_the_door_itself_is_seen() -> None:
   assert any(RUNNERS.fullmatch(n) for n in modules()[DOOR])
 
 
+def test_storage_has_one_door_too() -> None:
+  found = {
+    path.name
+    for path in project.python_files("lib/storage")
+    if any(
+      RUNNERS.fullmatch(name)
+      for name in {*project.dotted_names(path), *project.imports(path)}
+    )
+  }
+  assert found == {"programs.py"}
+
+
 def test_ganeti_objects_stop_at_the_door() -> None:
   found = {
     module: names & BOUNDARY_IMPORTS

@@ -34,12 +34,12 @@ device-mapper.
 
 import dataclasses
 import pathlib
-import types
+import subprocess
 from typing import Any
 
 import pytest
-from ganeti import errors, utils
-from ganeti.storage import disk_mapping, kpartx, partition_maps
+from ganeti import errors
+from ganeti.storage import disk_mapping, kpartx, partition_maps, programs
 
 ADDED = """\
 add map vg-disk0.ganeti1 (253:4): 0 20480 linear 253:1 2048
@@ -192,15 +192,14 @@ def test_paths_by_name(tmp_path: pathlib.Path, maps: pathlib.Path) -> None:
   assert stable("/dev/drbd0", "147:0") == "/dev/drbd0"
 
 
-def result(exit_code: int, stdout: str) -> Any:
-  return types.SimpleNamespace(
-    exit_code=exit_code,
-    failed=exit_code != 0,
-    fail_reason=f"exited with exit code {exit_code}",
-    stdout=stdout,
-    output=stdout,
-    cmd="blkid ...",
-  )
+def answers(
+  monkeypatch: pytest.MonkeyPatch, exit_code: int, stdout: str
+) -> None:
+  def run(argv: list[str]) -> programs.Result:
+    how = f"exited with exit code {exit_code}"
+    return programs.Result(tuple(argv), exit_code, how, stdout)
+
+  monkeypatch.setattr(programs, "run", run)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +218,7 @@ def test_probing(
   stdout: str,
   kind: str | None,
 ) -> None:
-  monkeypatch.setattr(kpartx, "_RunCmd", lambda argv: result(exit_code, stdout))
+  answers(monkeypatch, exit_code, stdout)
   assert kpartx.ProbeFilesystem("/dev/x") == kind
 
 
@@ -229,18 +228,16 @@ def test_probing(
 def test_probing_fails(
   monkeypatch: pytest.MonkeyPatch, exit_code: int, words: str
 ) -> None:
-  monkeypatch.setattr(
-    kpartx, "_RunCmd", lambda argv: result(exit_code, "usage: blkid")
-  )
+  answers(monkeypatch, exit_code, "usage: blkid")
   with pytest.raises(errors.BlockDeviceError, match=words):
     kpartx.ProbeFilesystem("/dev/x")
 
 
 def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-  def missing(argv: list[str], **options: Any) -> Any:
-    raise errors.OpExecError("No such file or directory")
+  def missing(*_: Any, **__: Any) -> Any:
+    raise FileNotFoundError(2, "No such file or directory")
 
-  monkeypatch.setattr(utils, "RunCmd", missing)
+  monkeypatch.setattr(subprocess, "Popen", missing)
   with pytest.raises(errors.BlockDeviceError, match="Can't run blkid"):
     kpartx.ProbeFilesystem("/dev/x")
 
