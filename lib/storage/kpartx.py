@@ -48,7 +48,8 @@ checked (see L{ganeti.storage.partition_parser} for why that matters).
 Crash safety: C{claim} gets a record of everything that is about to be
 attached, before it is; L{UnmapDisk} takes away whatever of it exists.  A loop
 device carries a random tag from that record, so that a number which somebody
-else uses by now is never touched.
+else uses by now is never touched.  The tag also tells whose it is, should the
+record be lost (L{UnmapLost}).
 
 Keeping the host's udev, LVM and md away from a guest's disk: the kernel is not
 asked to scan it; 57-ganeti-kpartx.rules tells udev to leave it alone; for LVM
@@ -58,9 +59,9 @@ set C{global_filter} in lvm.conf (ganeti-lxc-doctor says how).
 
 import contextlib
 import logging
+import os
 import pathlib
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ganeti import errors
@@ -93,6 +94,7 @@ __all__ = [
   "Role",
   "Scheme",
   "UnmapDisk",
+  "UnmapLost",
 ]
 
 _LOGGER = logging.getLogger(__name__)
@@ -134,6 +136,7 @@ def MapDisk(
   read_only: bool = False,  # noqa: FBT001, FBT002
   claim: ClaimFn | None = None,
   sector_size: int | None = None,
+  owner: str = "",
 ) -> Mapping:
   """Makes block devices of a disk and its partitions.
 
@@ -144,13 +147,14 @@ def MapDisk(
       anything in it is attached; again, with another loop device, when
       somebody else was faster.  Not called when nothing is to be attached.
   @param sector_size: see L{ReadTable}
+  @param owner: see L{UnmapLost}
   @raise errors.BlockDeviceError: nothing is left attached
 
   """
   claim = claim or _ClaimNothing
   with _Explained(f"Can't map {path}"), opened_disk(path) as disk:
     table = disk.table(sector_size)
-    plan = _Plan(disk, table, read_only=read_only)
+    plan = _Plan(disk, table, owner=owner, read_only=read_only)
     if plan.mechanism is Mechanism.DEVICE_MAPPER:
       claim(plan.ToDict())
       return _CleanedUp(plan, _AddMaps)
@@ -188,7 +192,7 @@ def _BootId() -> str:
 
 
 def _Plan(
-  disk: DiskSource, table: PartitionTable, *, read_only: bool
+  disk: DiskSource, table: PartitionTable, *, owner: str, read_only: bool
 ) -> Mapping:
   partitions = tuple(
     MappedPartition(
@@ -214,7 +218,7 @@ def _Plan(
     device=disk.path,
     devno=disk.devno,
     loop=None,
-    tag=f"{loop_mapping.TAG_PREFIX}{secrets.token_hex(8)}",
+    tag=loop_mapping.new_tag(owner),
     boot_id=_BootId(),
     scheme=table.scheme,
     sector_size=table.sector_size,
@@ -248,7 +252,33 @@ def UnmapDisk(
     # Maps do not outlive a boot, but by then a device's number may belong to
     # another disk
     elif mapping.boot_id == _BootId():
-      partition_maps.remove_maps(mapping, timeout, programs.run)
+      partition_maps.remove_maps(
+        mapping.source, mapping.devno, timeout, programs.run
+      )
+
+
+def UnmapLost(
+  owner: str, disks: Iterable[str] = (), timeout: float = _UNMAP_TIMEOUT
+) -> None:
+  """Takes away what L{MapDisk} attached for an owner, if no record is left.
+
+  What was written to loop devices is in their files when it returns.
+
+  @param owner: as MapDisk was given it
+  @param disks: paths of block devices; partition maps do not tell whose they
+      are
+  @param timeout: how many seconds to wait for users to go, of each
+  @raise errors.BlockDeviceError: it is still in use; the text says by whom
+
+  """
+  with _Explained(f"Can't unmap the disks of {owner}"):
+    loop_mapping.detach_owned(owner, timeout)
+    for disk in disks:
+      # Not opened: DRBD's secondary side cannot be
+      path = os.path.realpath(disk)
+      devno = device_users.devno_of(pathlib.Path(path).stat().st_rdev)
+      source = partition_maps.stable_path(path, devno)
+      partition_maps.remove_maps(source, devno, timeout, programs.run)
 
 
 @contextlib.contextmanager

@@ -38,15 +38,17 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import hashlib
 import os
 import pathlib
+import secrets
 import stat
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ganeti import errors
 
-from . import device_users, loop_device
+from . import device_users, loop_device, programs
 from .disk_mapping import Mapping
 from .waiting import wait_until
 
@@ -61,7 +63,22 @@ _STALE_TIMEOUT = 1.0
 _IDLE_TIMEOUT = 1.0
 # A lost race costs one attempt, and only if another process won it
 _MAX_ATTEMPTS = 1000
+# Of a slow disk and much memory
+_FLUSH_LIMIT = 300.0
 _TAKEN = frozenset([errno.EBUSY, errno.EWOULDBLOCK, *loop_device.NOT_ATTACHED])
+
+
+def new_tag(owner: str) -> str:
+  """Returns what no other loop device has, and which tells whose it is.
+
+  @param owner: any text; its digest has the same length, whatever it is
+
+  """
+  return f"{TAG_PREFIX}{secrets.token_hex(8)}{_tag_end(owner)}"
+
+
+def _tag_end(owner: str) -> str:
+  return f"-{hashlib.sha256(owner.encode()).hexdigest()[:16]}"
 
 
 def attach_loop(plan: Mapping, claim: ClaimFn) -> Mapping:
@@ -237,11 +254,34 @@ def detach_loop(mapping: Mapping, timeout: float) -> None:
   @raise errors.BlockDeviceError: they are still in use, by whom
 
   """
-  loop = mapping.loop
-  if loop is None:
-    return
-  if not wait_until(lambda: _try_detach(loop, mapping.tag), timeout):
-    users = device_users.describe(devices_of(mapping.device))
+  if mapping.loop is not None:
+    _detach(mapping.loop, mapping.tag, timeout)
+
+
+def detach_owned(owner: str, timeout: float) -> None:
+  """Takes away all loop devices of an owner, of whom no record is left.
+
+  What was written to them is in their files by then: a loop device that is
+  detached does not see to that (loop.c, __loop_clr_fd), and nobody else knows
+  of which files it has to be done.
+
+  @param owner: as in L{new_tag}
+  @param timeout: in seconds, for each
+  @raise errors.BlockDeviceError: one is still in use, by whom
+
+  """
+  for loop in loop_device.attached():
+    status = loop_device.status_of(loop)
+    tag = status.tag if status else ""
+    if tag.startswith(TAG_PREFIX) and tag.endswith(_tag_end(owner)):
+      # fsync(2): the loop device has that done to its file (lo_req_flush)
+      programs.checked(["sync", loop], limit=_FLUSH_LIMIT)
+      _detach(loop, tag, timeout)
+
+
+def _detach(loop: str, tag: str, timeout: float) -> None:
+  if not wait_until(lambda: _try_detach(loop, tag), timeout):
+    users = device_users.describe(devices_of(loop))
     message = (
       f"{loop} is still in use after {timeout:g} seconds:"
       f" {users or 'no user was found'}"

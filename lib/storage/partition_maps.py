@@ -155,21 +155,22 @@ def completed(plan: Mapping, output: str) -> Mapping:
   return dataclasses.replace(plan, partitions=tuple(partitions))
 
 
-def remove_maps(mapping: Mapping, timeout: float, run: RunFn) -> None:
+def remove_maps(source: str, devno: str, timeout: float, run: RunFn) -> None:
   """Removes all maps of a disk and waits until they are gone.
 
+  @param devno: of the disk, "MAJ:MIN"
   @param timeout: in seconds
   @raise errors.BlockDeviceError: they are still in use, by whom
 
   """
 
   def no_map_is_left() -> bool:
-    if partition_maps(mapping.devno):
-      run(delete_argv(mapping.source))
-    return not partition_maps(mapping.devno)
+    if partition_maps(devno):
+      run(delete_argv(source))
+    return not partition_maps(devno)
 
   if not wait_until(no_map_is_left, timeout, _POLL_INTERVAL):
-    left = partition_maps(mapping.devno)
+    left = partition_maps(devno)
     users = device_users.describe(left.items())
     message = (
       f"{', '.join(left)} still in use after {timeout:g} seconds:"

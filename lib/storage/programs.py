@@ -87,12 +87,13 @@ class Result:
       raise errors.BlockDeviceError(message)
 
 
-def run(argv: Sequence[str], stdin: bytes = b"") -> Result:
+def run(
+  argv: Sequence[str], stdin: bytes = b"", limit: float | None = None
+) -> Result:
   """Runs a program in a session of its own and waits for its end.
 
-  After some time it is killed with its session; if that does not end it, it is
-  left alone.
-
+  @param limit: after so many seconds (default: a minute) it is killed with its
+      session; if that does not end it, it is left alone
   @raise errors.BlockDeviceError: it cannot be started
 
   """
@@ -113,22 +114,24 @@ def run(argv: Sequence[str], stdin: bytes = b"") -> Result:
     except OSError as error:
       message = f"Can't run {argv[0]}: {error.strerror}; is it installed?"
       raise errors.BlockDeviceError(message) from error
-    status, how = _wait(process)
+    status, how = _wait(process, _LIMIT if limit is None else limit)
     return Result(tuple(argv), status, how, _read(out), _read(err))
 
 
-def checked(argv: Sequence[str], stdin: bytes = b"") -> Result:
+def checked(
+  argv: Sequence[str], stdin: bytes = b"", limit: float | None = None
+) -> Result:
   """As L{run}, of a program that must succeed.
 
   @raise errors.BlockDeviceError: it did not
 
   """
-  result = run(argv, stdin)
+  result = run(argv, stdin, limit)
   result.check()
   return result
 
 
-def _wait(process: "subprocess.Popen[bytes]") -> tuple[int, str]:
+def _wait(process: "subprocess.Popen[bytes]", limit: float) -> tuple[int, str]:
   """Returns the status, and how the program ended.
 
   A descriptor of the process tells of its end at once; Popen.wait with a limit
@@ -136,20 +139,20 @@ def _wait(process: "subprocess.Popen[bytes]") -> tuple[int, str]:
 
   """
   with _held(process.pid) as end:
-    late = not end.poll(_LIMIT * 1000)
+    late = not end.poll(limit * 1000)
     if late:
       with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
       if not end.poll(_KILLED * 1000):
         _stuck.append(process)
         how = (
-          f"did not end within {_LIMIT:g} seconds and cannot be killed (it"
+          f"did not end within {limit:g} seconds and cannot be killed (it"
           " waits for its disk, see the last lines of dmesg)"
         )
         return -signal.SIGKILL, how
   status = process.wait()
   if late:
-    return status, f"did not end within {_LIMIT:g} seconds and was killed"
+    return status, f"did not end within {limit:g} seconds and was killed"
   if status < 0:
     return status, f"was killed by signal {-status}"
   return status, f"failed (exited with exit code {status})"

@@ -121,7 +121,9 @@ def _map(
     note(replace(record, mapping=mapping))
 
   try:
-    return storage.attach(str(disk.path), claim, read_only=disk.read_only)
+    return storage.attach(
+      str(disk.path), claim, owner=_owner(name), read_only=disk.read_only
+    )
   except LxcError as err:
     raise Failed(
       f"Disk {disk.index} of instance {name} cannot be used",
@@ -161,6 +163,24 @@ def release(host: Host, storage: Partitions, disk: DiskRecord) -> None:
     mounts.unmount_all(host, Path(disk.mount_point))
   if disk.mapping:
     storage.detach(disk.mapping)
+
+
+def release_lost(host: Host, storage: Partitions, name: str) -> None:
+  """Takes away what is attached for an instance of which no record is left.
+
+  A failover would leave it here, and what the guest wrote to it.
+
+  @raise Failed: it is still in use, or was not all written
+
+  """
+  links = host.layout.disk_links(name)
+  devices = [str(link) for link in links if link.is_block_device()]
+  storage.detach_lost(_owner(name), devices)
+
+
+def _owner(name: str) -> str:
+  """Nodes that are containers have the loop devices of their host."""
+  return f"instance {name} on {os.uname().nodename}"
 
 
 def flush(disk: DiskRecord) -> None:

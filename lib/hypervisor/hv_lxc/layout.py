@@ -37,6 +37,7 @@ lost: the console log and locks.
 
 """
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -252,6 +253,11 @@ class Layout:
   def ssconf(self, key: str) -> Path:
     """What Ganeti tells every node (ssconf.py, KeyToFilename)."""
     return self.data_dir.parent / f"ssconf_{key}"
+
+  def disk_links(self, name: str) -> list[Path]:
+    """Ganeti's links to an instance's disks (pathutils.DISK_LINKS_DIR)."""
+    links = self.run_dir.parent / "instance-disks"
+    return sorted(links.glob(f"{glob.escape(name)}:*"))
 
   def migration(self, name: str) -> MigrationPaths:
     return MigrationPaths(home=self.migrations / name)

@@ -78,10 +78,12 @@ class Partitions(Protocol):
   """What is asked of partition mapping; a test gives another one."""
 
   def attach(
-    self, path: str, claim: Claim, *, read_only: bool
+    self, path: str, claim: Claim, *, owner: str, read_only: bool
   ) -> AttachedDisk: ...
 
   def detach(self, mapping: dict[str, Any]) -> None: ...
+
+  def detach_lost(self, owner: str, devices: list[str]) -> None: ...
 
   def grow(
     self, mapping: dict[str, Any], number: int | None
@@ -100,15 +102,20 @@ class Kpartx:
 
   """
 
-  def attach(self, path: str, claim: Claim, *, read_only: bool) -> AttachedDisk:
+  def attach(
+    self, path: str, claim: Claim, *, owner: str, read_only: bool
+  ) -> AttachedDisk:
     """Makes block devices of a disk and its partitions.
 
     @param claim: is told what is about to be attached, before it is
+    @param owner: see L{detach_lost}
     @raise Failed: nothing is attached
 
     """
     with _translated():
-      mapping = _kpartx().MapDisk(path, read_only=read_only, claim=claim)
+      mapping = _kpartx().MapDisk(
+        path, read_only=read_only, claim=claim, owner=owner
+      )
     parts = [p for p in mapping.partitions if p.role not in _NOT_DATA]
     parts.sort(key=lambda p: p.role != _ROOT)
     if str(mapping.scheme) == "none":
@@ -127,6 +134,16 @@ class Kpartx:
     """
     with _translated():
       _kpartx().UnmapDisk(mapping)
+
+  def detach_lost(self, owner: str, devices: list[str]) -> None:
+    """Takes away what was attached for an owner and is noted nowhere now.
+
+    @param devices: paths of the owner's disks that are block devices
+    @raise Failed: it is still in use, or was not all written
+
+    """
+    with _translated():
+      _kpartx().UnmapLost(owner, devices)
 
   def grow(self, mapping: dict[str, Any], number: int | None) -> dict[str, Any]:
     """Lets devices follow a disk that has grown.

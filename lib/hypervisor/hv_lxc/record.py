@@ -186,9 +186,17 @@ def of_any_boot(paths: InstancePaths) -> Record | None:
     raise Incomplete(
       f"The runtime record {paths.record} is {what}",
       evidence=str(err),
-      remedy="stop the instance: what the record described is then, or at"
-      " its next start, looked for in the kernel's own lists and taken away",
+      remedy="stop the instance: what the record described is then looked"
+      " for in the kernel's own lists and taken away",
     ) from err
+
+
+def is_lost(paths: InstancePaths) -> bool:
+  """Whether the instance has files here, but no record that can be read."""
+  try:
+    return of_any_boot(paths) is None and paths.home.is_dir()
+  except Incomplete:
+    return True
 
 
 def load_or_none(host: Host, paths: InstancePaths) -> Record | None:

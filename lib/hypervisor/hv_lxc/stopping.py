@@ -346,7 +346,8 @@ def _nics(noted: Record | None) -> list[NicRecord]:
 def _release_disks(
   host: Host, storage: Partitions, paths: InstancePaths, noted: Record | None
 ) -> None:
-  if noted is not None and _may_be_mounting(host, paths, noted):
+  lost = record.is_lost(paths)
+  if lost or (noted is not None and _may_be_mounting(host, paths, noted)):
     mounts.end_mounting(host, paths.home)
   # Without a record (a damaged one, a package upgrade) mounts are found by
   # their place.
@@ -357,6 +358,8 @@ def _release_disks(
   # Before the record goes: whoever repeats this flushes them too.
   for disk in attached:
     disks.flush(disk)
+  if lost:
+    disks.release_lost(host, storage, paths.home.name)
 
 
 def _may_be_mounting(host: Host, paths: InstancePaths, noted: Record) -> bool:

@@ -35,7 +35,7 @@ from pathlib import Path
 
 import pytest
 from ganeti.hypervisor.hv_lxc import disks, stopping
-from ganeti.hypervisor.hv_lxc.errors import Refused
+from ganeti.hypervisor.hv_lxc.errors import Incomplete, Refused
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.layout import Layout
 from ganeti.hypervisor.hv_lxc.model import DiskSpec
@@ -106,17 +106,50 @@ def loops_on(image: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("as_block", [False, True])
+@pytest.mark.parametrize("text", ["{", None], ids=["damaged", "gone"])
+def test_left_its_loop_device_where_it_was_failed_over_from(
+  host: Host, image: Path, as_block: bool, text: str | None
+) -> None:
+  attach(host, image, as_block=as_block)
+  record = host.layout.instance(NAME).record
+  record.unlink() if text is None else record.write_text(text)
+  clean_up(host)
+  assert loops_on(image) == []
+
+
+@pytest.mark.parametrize("as_block", [False, True])
 def test_kept_the_instance_from_being_started(
   host: Host, image: Path, as_block: bool
 ) -> None:
   """The disk was "in use: attached to /dev/loopN (not mounted)" for ever."""
   attach(host, image, as_block=as_block)
-  host.layout.instance(NAME).record.write_text("{")
-  clean_up(host)
+  paths = host.layout.instance(NAME)
+  if not as_block:
+    images.run("umount", str(paths.disk(1)))
+  # What a release did that left loop devices.
+  stopping.remove_home(paths)
   attach(host, image, as_block=as_block)
   assert len(loops_on(image)) == 1
   clean_up(host)
   assert loops_on(image) == []
+
+
+def test_the_disks_of_others_stay_attached(
+  host: Host, image: Path, tmp_path: Path
+) -> None:
+  loop = images.attach(image)
+  (tmp_path / "others").mkdir()
+  other = images.copy(image, tmp_path / "others")
+  mapping = Kpartx().attach(
+    str(other), lambda _: None, owner="another", read_only=False
+  ).mapping  # fmt: skip
+  try:
+    host.layout.instance(NAME).record.write_text("{")
+    clean_up(host)
+    assert loops_on(image) == [loop]
+    assert len(loops_on(other)) == 1
+  finally:
+    Kpartx().detach(mapping)
 
 
 def test_a_disk_that_is_mounted_elsewhere_stays_so(
@@ -128,8 +161,12 @@ def test_a_disk_that_is_mounted_elsewhere_stays_so(
   images.run("mount", found.device, str(point))
   try:
     host.layout.instance(NAME).record.write_text("{")
-    clean_up(host)
+    with pytest.raises(Incomplete, match=f"mounted on {point}"):
+      clean_up(host)
     with pytest.raises(Refused, match=f"mounted on {point}"):
       attach(host, image, as_block=False)
   finally:
     images.run("umount", str(point))
+  host.layout.instance(NAME).record.write_text("{")
+  clean_up(host)
+  assert loops_on(image) == []

@@ -37,10 +37,18 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
-from ganeti.storage import device_users, kpartx, loop_device, loop_mapping
+from ganeti import errors
+from ganeti.storage import (
+  device_users,
+  kpartx,
+  loop_device,
+  loop_mapping,
+  programs,
+)
 from ganeti.storage.loop_device import LoopStatus
 
 LOOP = "/dev/loop7"
+OWNER = "instance web1.example.com on node1"
 
 
 @dataclasses.dataclass
@@ -49,6 +57,7 @@ class Loop:
 
   Attributes:
     status: what is attached, None for nothing
+    written: what it holds is in its file
     held: a partition is mounted, or the device itself
     opened: by another process
   """
@@ -58,6 +67,7 @@ class Loop:
   opened: str = ""
   partitions: list[int] = dataclasses.field(default_factory=lambda: [1, 5])
   fd: int = -1
+  written: bool = False
 
   def open(self, path: str, flags: int) -> int:
     assert path == LOOP
@@ -82,7 +92,7 @@ def loop(image: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Loop:
   found = image.stat()
   loop = Loop(LoopStatus(
     backing_device=found.st_dev, backing_inode=found.st_ino, backing_rdev=0,
-    tag="ganeti-0123456789abcdef",
+    tag=loop_mapping.new_tag(OWNER),
   ))  # fmt: skip
   real = loop_device.opened
 
@@ -146,3 +156,60 @@ def test_in_use_are_named(
   assert "attached to /dev/loop7" in (kpartx.InUse(str(image)) or "")
   assert loop.status is not None
   assert loop.partitions == [1, 5]
+
+
+# As those of an owner whose record is lost
+
+
+@pytest.fixture
+def sync(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+  """The exit status of the program, to be changed."""
+  status = [0]
+
+  def run(argv: list[str], *_: object) -> programs.Result:
+    assert argv == ["sync", LOOP]
+    assert loop.status is not None
+    loop.written = not status[0]
+    return programs.Result(tuple(argv), status[0], "failed", "", "I/O error")
+
+  monkeypatch.setattr(programs, "run", run)
+  return status
+
+
+@pytest.mark.usefixtures("sync")
+def test_had_not_all_that_was_written_to_them_in_their_file(
+  loop: Loop,
+) -> None:
+  kpartx.UnmapLost(OWNER)
+  assert loop.status is None
+  assert loop.written
+  assert loop.partitions == []
+
+
+def test_that_cannot_be_written_stay(loop: Loop, sync: list[int]) -> None:
+  sync[0] = 1
+  with pytest.raises(errors.BlockDeviceError) as caught:
+    kpartx.UnmapLost(OWNER)
+  assert f"Can't unmap the disks of {OWNER}" in str(caught.value)
+  assert "I/O error" in str(caught.value)
+  assert loop.status is not None
+
+
+@pytest.mark.usefixtures("sync")
+def test_in_use_are_named_as_their_owner_s(loop: Loop) -> None:
+  loop.held, loop.opened = True, "mounted on /x"
+  with pytest.raises(errors.BlockDeviceError, match="mounted on /x"):
+    kpartx.UnmapLost(OWNER, timeout=0.01)
+  assert loop.status is not None
+
+
+@pytest.mark.parametrize("tag", ["", "/images/disk", f"x{'-' * 22}", None])
+def test_of_other_owners_are_left_alone(loop: Loop, tag: str | None) -> None:
+  assert loop.status is not None
+  ours = loop.status.tag
+  other = loop_mapping.new_tag("another")
+  theirs = dataclasses.replace(loop.status, tag=other if tag is None else tag)
+  loop.status = theirs
+  kpartx.UnmapLost(OWNER)
+  assert loop.status == theirs
+  assert len(ours) <= loop_device.MAX_TAG_LENGTH

@@ -39,7 +39,13 @@ from typing import Any
 
 import pytest
 from ganeti import errors
-from ganeti.storage import disk_mapping, kpartx, partition_maps, programs
+from ganeti.storage import (
+  disk_mapping,
+  kpartx,
+  loop_device,
+  partition_maps,
+  programs,
+)
 
 ADDED = """\
 add map vg-disk0.ganeti1 (253:4): 0 20480 linear 253:1 2048
@@ -142,7 +148,7 @@ def test_removal_is_repeated_until_nothing_is_left(maps: pathlib.Path) -> None:
     if len(calls) == 2:
       (maps / "dm-4" / "dm" / "name").unlink()
 
-  partition_maps.remove_maps(PLAN, 5.0, run)
+  partition_maps.remove_maps(PLAN.source, PLAN.devno, 5.0, run)
   assert calls == [partition_maps.delete_argv(PLAN.source)] * 2
 
 
@@ -154,9 +160,30 @@ def test_maps_in_use_are_named(
     partition_maps.device_users, "describe", lambda _: "mounted on /x"
   )
   with pytest.raises(errors.BlockDeviceError) as caught:
-    partition_maps.remove_maps(PLAN, 0.01, lambda argv: None)
+    partition_maps.remove_maps(PLAN.source, PLAN.devno, 0.01, lambda argv: None)
   assert "/dev/mapper/vg-disk0.ganeti1 still in use" in str(caught.value)
   assert "mounted on /x" in str(caught.value)
+
+
+def test_maps_of_a_disk_whose_record_is_lost(
+  maps: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """A failover could not take the disk from the node."""
+  add_map(maps, "dm-4", "vg-disk0.ganeti1", "253:4")
+  device = tmp_path / "disk0"
+  device.touch()
+  calls: list[list[str]] = []
+
+  def run(argv: list[str]) -> None:
+    calls.append(argv)
+    (maps / "dm-4" / "dm" / "name").unlink()
+
+  monkeypatch.setattr(programs, "run", run)
+  monkeypatch.setattr(loop_device, "attached", list)
+  monkeypatch.setattr(kpartx.device_users, "devno_of", lambda _: "253:1")
+  kpartx.UnmapLost("web1", [str(device)])
+  kpartx.UnmapLost("web1", [str(device)])
+  assert calls == [partition_maps.delete_argv(str(device))]
 
 
 def test_maps_of_an_earlier_boot_are_not_looked_for(

@@ -129,6 +129,7 @@ class FakeStorage:
     self.partitions: dict[str, tuple[tuple[str, int], ...]] = {}
     self.busy: dict[str, str] = {}
     self.attached: list[str] = []
+    self.owners: dict[str, str] = {}
     self.before: Callable[[str], None] = lambda _what: None
     self.after: Callable[[str], None] = lambda _what: None
     self.grown: list[tuple[dict[str, Any], int | None]] = []
@@ -139,9 +140,11 @@ class FakeStorage:
     path: str,
     claim: Callable[[dict[str, Any]], None],
     *,
+    owner: str,
     read_only: bool,
   ) -> AttachedDisk:
     self.before(f"attach {path}")
+    self.owners[path] = owner
     claim({"path": path, "complete": False})
     self.before(f"attach claimed {path}")
     self.attached.append(path)
@@ -159,6 +162,10 @@ class FakeStorage:
     while mapping["path"] in self.attached:
       self.attached.remove(mapping["path"])
     self.after(f"detach {mapping['path']}")
+
+  def detach_lost(self, owner: str, devices: list[str]) -> None:
+    for path in [p for p in self.attached if self.owners[p] == owner]:
+      self.detach({"path": path})
 
   def grow(self, mapping: dict[str, Any], number: int | None) -> dict[str, Any]:
     self.grown.append((mapping, number))

@@ -88,7 +88,9 @@ def kpartx(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def attach() -> AttachedDisk:
-  return partitions.Kpartx().attach("/d", lambda _: None, read_only=True)
+  return partitions.Kpartx().attach(
+    "/d", lambda _: None, owner="x", read_only=True
+  )
 
 
 def test_what_is_marked_as_root_comes_first(kpartx: Any) -> None:
@@ -119,8 +121,9 @@ def test_a_table_without_partitions_is_not_the_whole_disk(
 @pytest.mark.parametrize(
   "call",
   [
-    lambda k: k.attach("/d", lambda _: None, read_only=False),
+    lambda k: k.attach("/d", lambda _: None, owner="x", read_only=False),
     lambda k: k.detach({}),
+    lambda k: k.detach_lost("x", []),
     lambda k: k.grow({}, 1),
     lambda k: k.filesystem("/dev/x"),
     lambda k: k.used_by("/d"),
@@ -134,7 +137,14 @@ def test_ganetis_errors_are_ours(kpartx: Any, call: Any) -> None:
 
 def test_the_real_module_has_what_is_asked_of_it() -> None:
   module = partitions._kpartx()
-  for name in ("MapDisk", "UnmapDisk", "GrowDisk", "ProbeFilesystem", "InUse"):
+  for name in (
+    "MapDisk",
+    "UnmapDisk",
+    "UnmapLost",
+    "GrowDisk",
+    "ProbeFilesystem",
+    "InUse",
+  ):
     assert callable(getattr(module, name))
   assert callable(module.Mapping.FromDict)
 

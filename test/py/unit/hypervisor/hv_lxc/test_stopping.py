@@ -256,6 +256,7 @@ def test_clean_up_with_a_damaged_record(node: FakeLxc, text: str) -> None:
   node.paths().record.write_text(text)
   clean_up(node)
   assert node.mounted() == []
+  assert node.storage.attached == []
   assert not node.paths().home.exists()
 
 
