@@ -38,6 +38,7 @@ The story:
   precopy.py     Copies memory in rounds while the guest still runs
   sending.py     What the source sends, in its order
   target.py      The process on the node that it comes to
+  turns.py       Which connection brings what, in that process
   source_main.py The program of the one
   target_main.py The program of the other
   answering.py   Who may still ask a node, and where it listens

@@ -103,6 +103,8 @@ class NodeActs:
   @ivar plain_start: Ganeti's own start; stop likewise
   @ivar port: where other nodes listen that may have the instance; 0 if its
       disks are of a kind that no third node can have
+  @ivar works: whoever has these hands has the lock of who works for the
+      migration
   @ivar failure: why a restore failed, which the other node is told
 
   """
@@ -114,6 +116,7 @@ class NodeActs:
   plain_start: Callable[[], None] = _nothing
   ordinary_stop: Callable[[], None] = _nothing
   port: int = 0
+  works: bool = False
   failure: str = field(default="")
   attempts: int = 0
   released: bool = False
@@ -240,7 +243,7 @@ class NodeActs:
     self.released = False
     try:
       with (
-        working(self.host, self.name),
+        self._working(),
         locked(self.host, self.name, stopping.LOCK_TIMEOUT_S),
       ):
         self._restore_locked(machine)
@@ -259,6 +262,11 @@ class NodeActs:
       # It was tried again, and that worked.
       return
     machine.fire(Event.RESTORED)
+
+  def _working(self) -> contextlib.AbstractContextManager[None]:
+    if self.works:
+      return contextlib.nullcontext()
+    return working(self.host, self.name)
 
   def _restore_locked(self, machine: Machine) -> None:
     part = task.load(self.host.layout.migration(self.name))
@@ -307,18 +315,17 @@ class NodeActs:
 
 @contextlib.contextmanager
 def working(host: Host, name: str) -> Iterator[None]:
-  """This process is the one that works for a migration, if none was.
+  """This process is the one that works for a migration.
 
   Else somebody who looks would take the migration for abandoned.
 
+  @raise Incomplete: another one is, or another thread of this one
+
   """
-  if journal.worker(host, name) == os.getpid():
-    yield
-    return
   fd = journal.hold_worker_lock(host, name)
   if fd is None:
     raise Incomplete(
-      f"Another process works for the migration of instance {name}",
+      f"Somebody works for the migration of instance {name} already",
       evidence=f"process {journal.worker(host, name)}",
       remedy="repeat this in a minute",
     )

@@ -84,7 +84,7 @@ def migrate(host: Host, storage: Partitions, name: str) -> None:
   """
   paths = host.layout.migration(name)
   reporter = Reporter(paths)
-  acts = NodeActs(host=host, storage=storage, name=name)
+  acts = NodeActs(host=host, storage=storage, name=name, works=True)
   try:
     _Source(host, acts, reporter, task.load(paths)).run()
   except LxcError as err:
@@ -111,7 +111,7 @@ def settle(host: Host, storage: Partitions, name: str) -> None:
   @raise LxcError: it could not be found out
 
   """
-  acts = NodeActs(host=host, storage=storage, name=name)
+  acts = NodeActs(host=host, storage=storage, name=name, works=True)
   machine = acts.machine()
 
   def settled() -> bool:

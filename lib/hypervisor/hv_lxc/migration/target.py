@@ -56,6 +56,7 @@ from .message_fields import MAX_SIZE
 from .messages import TRANSFER, Close, Forget, Grant, Query, Resumed, Room
 from .messages import State as Answer
 from .states import Event, State
+from .turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def serve(
 ) -> None:
   """Serves sources until none is to be waited for."""
   threads: list[threading.Thread] = []
+  turns = Turns()
   certificate = host.layout.certificate
   with Listener(
     listening,
@@ -93,7 +95,8 @@ def serve(
           return
         continue
       heard = time.monotonic()
-      thread = threading.Thread(target=_serve, args=(host, storage, channel))
+      served = (host, storage, channel, turns)
+      thread = threading.Thread(target=_serve, args=served)
       thread.start()
       threads.append(thread)
 
@@ -170,7 +173,9 @@ def _find(host: Host, migration: str) -> Journal | None:
   return None
 
 
-def _serve(host: Host, storage: Partitions, channel: Channel) -> None:
+def _serve(
+  host: Host, storage: Partitions, channel: Channel, turns: Turns
+) -> None:
   with channel:
     if channel.booting:
       _answer(host, storage, channel)
@@ -178,7 +183,7 @@ def _serve(host: Host, storage: Partitions, channel: Channel) -> None:
     found = _find(host, channel.migration)
     if found is None:
       return
-    session = _Session(host, storage, channel, found.name)
+    session = _Session(host, storage, channel, turns, found.name)
     try:
       session.run()
     except ConnectionLost as err:
@@ -210,6 +215,7 @@ class _Session:
   host: Host
   storage: Partitions
   channel: Channel
+  turns: Turns
   name: str
   acts: NodeActs = field(init=False)
 
@@ -252,16 +258,12 @@ class _Session:
 
   def _take(self, stack: contextlib.ExitStack) -> intake.Intake:
     """Whatever came before is void."""
+    # Not to end one whose images are being restored by now.
+    self._check_expected()
+    stack.enter_context(self.turns.taken(self.name, self.channel))
     stack.enter_context(working(self.host, self.name))
-    found = self.acts.machine().current()
-    if found.state is not State.EXPECTING or (
-      found.id != self.channel.migration
-    ):
-      raise Refused(
-        f"The migration of instance {self.name} is over on this node",
-        evidence=f"it is in state {found.state}",
-        remedy="start it anew",
-      )
+    self.acts.works = True
+    self._check_expected()
     home = self.host.layout.migration(self.name).home
     intake.clear(home)
     space = os.statvfs(home)
@@ -271,3 +273,14 @@ class _Session:
     stack.enter_context(taking)
     self.channel.send(Room(limit))
     return taking
+
+  def _check_expected(self) -> None:
+    found = self.acts.machine().current()
+    if found.state is not State.EXPECTING or (
+      found.id != self.channel.migration
+    ):
+      raise Refused(
+        f"The migration of instance {self.name} is over on this node",
+        evidence=f"it is in state {found.state}",
+        remedy="start it anew",
+      )

@@ -29,11 +29,18 @@
 
 """The target's process takes up what nobody works for any more."""
 
+import os
+import threading
+
 import pytest
-from ganeti.hypervisor.hv_lxc.host import Host
-from ganeti.hypervisor.hv_lxc.migration import daemons, target
+from ganeti.hypervisor.hv_lxc.host import Host, wait_until
+from ganeti.hypervisor.hv_lxc.migration import daemons, target, turns
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
-from ganeti.hypervisor.hv_lxc.migration.channel import Channel, ConnectionLost
+from ganeti.hypervisor.hv_lxc.migration.channel import (
+  Cancelled,
+  Channel,
+  ConnectionLost,
+)
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
 from ganeti.hypervisor.hv_lxc.migration.messages import (
   Begin,
@@ -45,6 +52,8 @@ from ganeti.hypervisor.hv_lxc.migration.messages import (
 from ganeti.hypervisor.hv_lxc.migration.states import State
 
 NAME = "web1.example.com"
+# Nobody waits so long; it ends a test that hangs.
+PATIENCE_S = 10.0
 
 
 @pytest.fixture
@@ -151,9 +160,28 @@ class Heard(Channel):
     pass
 
 
+class Open(Heard):
+  """A connection on which nothing more is said for now."""
+
+  def __init__(self, *said: Message) -> None:
+    super().__init__(*said)
+    self.is_cancelled = False
+    self.over = threading.Event()
+
+  def receive(self, timeout_s: float | None = None) -> Message:
+    if self.said:
+      return self.said.pop(0)
+    assert self.over.wait(PATIENCE_S)
+    raise (Cancelled if self.is_cancelled else ConnectionLost)("over")
+
+  def cancel(self) -> None:
+    self.is_cancelled = True
+    self.over.set()
+
+
 def serve(node: Host, *said: Message) -> list[Message]:
   channel = Heard(*said)
-  target._serve(node, None, channel)  # type: ignore[arg-type]
+  target._serve(node, None, channel, TURNS)  # type: ignore[arg-type]
   return channel.answers
 
 
@@ -220,3 +248,62 @@ def test_a_source_that_comes_too_late_is_told_before_it_stops_anything(
   (answer,) = serve(expecting, *FILES)
   assert isinstance(answer, Trouble)
   assert "is over on this node" in answer.reason
+
+
+# A source that begins anew, while what it sent before is still being written
+
+
+def begin(node: Host, channel: Open) -> threading.Thread:
+  thread = threading.Thread(
+    target=target._serve,
+    args=(node, None, channel, TURNS),
+    daemon=True,
+  )
+  thread.start()
+  assert wait_until(lambda: bool(channel.answers), PATIENCE_S)
+  return thread
+
+
+TURNS = turns.Turns()
+
+
+def test_two_connections_wrote_images_of_one_guest(expecting: Host) -> None:
+  first, second = Open(*FILES), Open(*FILES)
+  before = begin(expecting, first)
+  after = begin(expecting, second)
+  assert not before.is_alive()
+  assert isinstance(second.answers[0], Room)
+  # Or whoever ends the migration would not find who takes the images.
+  assert journals.worker(expecting, NAME) == os.getpid()
+  second.over.set()
+  after.join(PATIENCE_S)
+  assert journals.worker(expecting, NAME) is None
+
+
+def test_one_that_cannot_be_ended_keeps_the_next_from_beginning(
+  expecting: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(turns, "_BEFORE_S", 0.01)
+  first, second = Open(*FILES), Open(*FILES)
+  monkeypatch.setattr(first, "cancel", lambda: None)
+  before = begin(expecting, first)
+  begin(expecting, second).join(PATIENCE_S)
+  (answer,) = second.answers
+  assert isinstance(answer, Trouble)
+  assert "is still being written" in answer.reason
+  first.over.set()
+  before.join(PATIENCE_S)
+
+
+def test_one_whose_guest_is_being_restored_is_not_ended(
+  expecting: Host,
+) -> None:
+  first = Open(*FILES)
+  before = begin(expecting, first)
+  path = expecting.layout.migration(NAME).journal
+  path.write_text(path.read_text().replace('"expecting"', '"owner"'))
+  (answer,) = serve(expecting, *FILES)
+  assert isinstance(answer, Trouble)
+  assert not first.is_cancelled
+  first.over.set()
+  before.join(PATIENCE_S)
