@@ -178,7 +178,7 @@ def _serve(
 ) -> None:
   with channel:
     if channel.booting:
-      _answer(host, storage, channel)
+      _answer(host, storage, channel, turns)
       return
     found = _find(host, channel.migration)
     if found is None:
@@ -196,18 +196,41 @@ def _serve(
       channel.give_up("the target's process failed; see its log")
 
 
-def _answer(host: Host, storage: Partitions, channel: Channel) -> None:
+def _answer(
+  host: Host, storage: Partitions, channel: Channel, turns: Turns
+) -> None:
   """Another node is about to boot an instance."""
   name = channel.booting
   acts = NodeActs(host=host, storage=storage, name=name, send=channel.send)
   try:
     if host.layout.migration(name).journal.exists():
       acts.machine().fire(Event.ASKED_ALL)
+      _end_taking(host, name, channel, turns)
     else:
       channel.send(Resumed() if acts.lives(name) else Answer("idle", ""))
-  except LxcError as err:
+  except (LxcError, OSError) as err:
     _log.warning("Instance %s, asked by %s: %s", name, channel.peer, err)
     channel.give_up(one_line(str(err)))
+
+
+def _end_taking(host: Host, name: str, channel: Channel, turns: Turns) -> None:
+  """Has nobody go on to take images of a migration that was closed here.
+
+  They were removed when it was; what has come since is removed now.  Not
+  before the journal is let go: who takes them may be waiting for it.
+
+  @param channel: on which it was asked for
+
+  """
+
+  def is_closed() -> bool:
+    found = journal.look(host, name).journal
+    return found is not None and found.state is State.CLOSED
+
+  if is_closed():
+    with turns.taken(name, channel):
+      if is_closed():
+        intake.clear(host.layout.migration(name).home)
 
 
 @dataclass(slots=True)
@@ -218,6 +241,7 @@ class _Session:
   turns: Turns
   name: str
   acts: NodeActs = field(init=False)
+  taking: intake.Intake | None = None
 
   def __post_init__(self) -> None:
     self.acts = NodeActs(
@@ -230,12 +254,10 @@ class _Session:
   def run(self) -> None:
     """Everything that this source says."""
     with contextlib.ExitStack() as stack:
-      taking: intake.Intake | None = None
       while True:
         message = self.channel.receive()
         if isinstance(message, TRANSFER):
-          if taking is None:
-            taking = self._take(stack)
+          taking = self.taking = self.taking or self._take(stack)
           taking.take(message)
           if taking.complete:
             self._fire(Event.IMAGES_IN)
@@ -250,6 +272,10 @@ class _Session:
         self._fire(Event.GRANT)
       case Close() | Query():
         self._fire(Event.ASKED)
+        if self.acts.works:
+          self.taking = None
+        else:
+          _end_taking(self.host, self.name, self.channel, self.turns)
       case Forget():
         self.acts.machine().amend(self.channel.migration, agreed=True)
 

@@ -31,10 +31,16 @@
 
 import os
 import threading
+from collections.abc import Callable
 
 import pytest
 from ganeti.hypervisor.hv_lxc.host import Host, wait_until
-from ganeti.hypervisor.hv_lxc.migration import daemons, target, turns
+from ganeti.hypervisor.hv_lxc.migration import (
+  daemons,
+  intake,
+  target,
+  turns,
+)
 from ganeti.hypervisor.hv_lxc.migration import journal as journals
 from ganeti.hypervisor.hv_lxc.migration.channel import (
   Cancelled,
@@ -44,6 +50,8 @@ from ganeti.hypervisor.hv_lxc.migration.channel import (
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal, Role
 from ganeti.hypervisor.hv_lxc.migration.messages import (
   Begin,
+  Close,
+  Closed,
   End,
   Message,
   Room,
@@ -271,6 +279,7 @@ def test_two_connections_wrote_images_of_one_guest(expecting: Host) -> None:
   first, second = Open(*FILES), Open(*FILES)
   before = begin(expecting, first)
   after = begin(expecting, second)
+  before.join(PATIENCE_S)
   assert not before.is_alive()
   assert isinstance(second.answers[0], Room)
   # Or whoever ends the migration would not find who takes the images.
@@ -307,3 +316,53 @@ def test_one_whose_guest_is_being_restored_is_not_ended(
   assert not first.is_cancelled
   first.over.set()
   before.join(PATIENCE_S)
+
+
+class Asking(Open):
+  """Another node, which is about to boot the instance."""
+
+  def __init__(self) -> None:
+    super().__init__()
+    self.migration, self.booting = "", NAME
+
+
+@pytest.mark.parametrize("asks", [Asking, lambda: Heard(Close())])
+def test_a_node_that_gave_a_guest_up_went_on_to_keep_its_memory(
+  expecting: Host, asks: Callable[[], Heard]
+) -> None:
+  first = Open(*FILES)
+  before = begin(expecting, first)
+  asking = asks()
+  target._serve(expecting, None, asking, TURNS)  # type: ignore[arg-type]
+  assert asking.answers[0] == Closed()
+  before.join(PATIENCE_S)
+  assert not before.is_alive()
+  assert journals.load(expecting, NAME).state is State.CLOSED
+  assert not intake.holds(expecting.layout.migration(NAME).home)
+
+
+def test_what_came_while_it_was_given_up_is_removed_too(
+  expecting: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  first = Open(*FILES)
+  before = begin(expecting, first)
+  home = expecting.layout.migration(NAME).home
+
+  def cancel() -> None:
+    (home / "images").mkdir(exist_ok=True)
+    Open.cancel(first)
+
+  monkeypatch.setattr(first, "cancel", cancel)
+  target._serve(expecting, None, Asking(), TURNS)  # type: ignore[arg-type]
+  before.join(PATIENCE_S)
+  assert not intake.holds(home)
+
+
+def test_nothing_more_is_taken_from_a_source_that_has_given_up(
+  expecting: Host,
+) -> None:
+  more = Begin(2, "images", "core-1.img", is_program=False)
+  *_, closed, trouble = serve(expecting, *FILES, Close(), more)
+  assert closed == Closed()
+  assert isinstance(trouble, Trouble)
+  assert not intake.holds(expecting.layout.migration(NAME).home)
