@@ -64,7 +64,7 @@ def connect(
   def begin(link: ssl.SSLSocket, identity: tls.Identity) -> handshake.Waiting:
     return handshake.as_source(link, identity, secret, migration)
 
-  where = _Where(address, port, certificate, timeout_s)
+  where = _Where(address, port, certificate, timeout_s, timeout_s)
   return Channel(
     _open(where, begin),
     peer=tls.shown(address, port),
@@ -79,10 +79,12 @@ def ask(
   *,
   certificate: Path,
   name: str,
-  timeout_s: float = handshake.LIMIT_S,
+  connect_s: float,
 ) -> Channel:
   """A connection on which the other node says whether it has an instance.
 
+  @param connect_s: how long a node may take that is down; one that is up may
+    take longer until it talks to us
   @raise LxcError: see channel.py
 
   """
@@ -90,7 +92,7 @@ def ask(
   def begin(link: ssl.SSLSocket, identity: tls.Identity) -> handshake.Waiting:
     return handshake.as_asker(link, identity, name)
 
-  where = _Where(address, port, certificate, timeout_s)
+  where = _Where(address, port, certificate, handshake.LIMIT_S, connect_s)
   return Channel(
     _open(where, begin),
     peer=tls.shown(address, port),
@@ -103,6 +105,7 @@ class _Where(NamedTuple):
   port: int
   certificate: Path
   timeout_s: float
+  connect_s: float
 
 
 def _open(
@@ -112,7 +115,7 @@ def _open(
   deadline = time.monotonic() + where.timeout_s
   identity = tls.Identity.read(where.certificate)
   context = identity.context(is_server=False)
-  plain = tls.connect(where.address, where.port, where.timeout_s)
+  plain = tls.connect(where.address, where.port, where.connect_s)
   plain.settimeout(0)
   peer = tls.shown(where.address, where.port)
   connection = tls.wrap(context, plain, is_server=False)

@@ -76,8 +76,10 @@ class Acts(Protocol):
   def ask_everybody(self, name: str) -> list[Event]:
     """Tells all other nodes that the instance is about to be booted here.
 
-    What they answer (their event is ASKED_ALL); those that do not are
-    passed over.
+    What they answer (their event is ASKED_ALL); those with which there is
+    no connection are passed over.
+
+    @raise errors.Refused: one that was asked does not say
 
     """
 
@@ -205,6 +207,7 @@ class Machine:
     the job with it, a failover to a third node asks neither of the two.
 
     @raise Refusal: another node has it
+    @raise errors.Refused: another node may have it
 
     """
     answers = self._acts.ask_everybody(self._name)

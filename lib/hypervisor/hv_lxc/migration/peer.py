@@ -37,7 +37,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import ssconf
-from ..errors import LxcError
+from ..errors import LxcError, Refused
 from ..host import Host
 from . import connecting
 from .auth import Secret
@@ -52,7 +52,10 @@ _log = logging.getLogger(__name__)
 # Ten seconds is also what Ganeti gives a connection between its daemons.
 ANSWER_S = 10.0
 # Nodes that are down and not marked so make a start wait this long.
-_ASK_ALL_S = 3.0
+_CONNECT_S = 3.0
+# The other node may have to unmount something before it can say.  Ganeti waits
+# 15 minutes for a start (RPC_TMO_NORMAL).
+_ANSWER_ALL_S = 300.0
 _AT_ONCE = 16
 _BY_STATE = {
   Journaled.CLOSED: Event.PEER_CLOSED,
@@ -104,10 +107,12 @@ def ask_everybody(host: Host, name: str, port: int) -> list[Event]:
   """Tells all other nodes that an instance is about to be booted here.
 
   Nobody listens on a node that has no part in a migration, so most answer
-  with a refused connection, at once.
+  with a refused connection, at once.  Who listens is up and had a part: if that
+  one does not say, nobody can tell that the instance is not there.
 
   @param port: migration_port
   @return: what those say who answer
+  @raise Refused: one was asked, and does not
 
   """
   others = [address for _, address in other_nodes(host) if address]
@@ -116,20 +121,34 @@ def ask_everybody(host: Host, name: str, port: int) -> list[Event]:
 
   def one(address: str) -> Event:
     try:
-      with connecting.ask(
+      channel = connecting.ask(
         address,
         port,
         certificate=host.layout.certificate,
         name=name,
-        timeout_s=_ASK_ALL_S,
-      ) as channel:
-        return meaning(channel.receive(_ASK_ALL_S))
+        connect_s=_CONNECT_S,
+      )
     except LxcError as err:
       _log.info("Instance %s: %s", name, err)
       return Event.PEER_SILENT
+    with channel:
+      return _answer(channel, name, address)
 
   with ThreadPoolExecutor(min(len(others), _AT_ONCE)) as pool:
     return list(pool.map(one, others))
+
+
+def _answer(channel: Channel, name: str, address: str) -> Event:
+  try:
+    return meaning(channel.receive(_ANSWER_ALL_S))
+  except LxcError as err:
+    raise Refused(
+      f"Instance {name} may be on node {address}, which does not say whether it"
+      " is",
+      evidence=str(err),
+      remedy="see to that there and repeat this; if that node is off for good,"
+      " mark it with gnt-node modify --offline=yes",
+    ) from err
 
 
 def other_nodes(host: Host) -> list[tuple[str, str]]:

@@ -247,7 +247,8 @@ class Step:
   released.  With C{ask} the other node is asked first; its answer is an
   event of its own, and the first event is then looked up again.  With
   C{ask_all} every other node is asked, and the event refused if one has
-  the instance; one that does not answer is taken for one that has not.
+  the instance, or was asked and does not say; one with which there is no
+  connection is taken for one that has not.
 
   @ivar note: remember the migration's id as one that is over here
   @ivar fresh: the written journal is that of a new migration
