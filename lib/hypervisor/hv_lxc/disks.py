@@ -60,6 +60,8 @@ Note = Callable[[DiskRecord], None]
 # name below /dev of one without.
 GUEST_MOUNT = "mnt/disk{index}"
 GUEST_NODE = "gnt-disk{index}"
+# Of a slow server and much memory.
+_FLUSH_S = 300.0
 
 
 def attach(
@@ -183,30 +185,25 @@ def _owner(name: str) -> str:
   return f"instance {name} on {os.uname().nodename}"
 
 
-def flush(disk: DiskRecord) -> None:
+def flush(host: Host, disk: DiskRecord) -> None:
   """Has what was written to a released disk's file reach its server or disk.
 
   A loop device that is detached does not do that (loop.c, __loop_clr_fd):
-  on a network file system another node would read what was there before.
+  on a network file system another node would read what was there before.  By a
+  program, since a server that does not answer keeps whoever waits for it.
 
   @raise Incomplete: it does not; the kernel says so only once
 
   """
-  source = Path(disk.source)
-  try:
-    if not source.is_file():
-      return
-    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-      os.fsync(fd)
-    finally:
-      os.close(fd)
-  except OSError as err:
+  if not Path(disk.source).is_file():
+    return
+  result = host.run(["sync", disk.source], timeout_s=_FLUSH_S)
+  if result.failed:
     raise Incomplete(
       f"Not all that was written to disk {disk.index} may have been kept",
-      evidence=f"{source}: {err.strerror}",
+      evidence=result.evidence(),
       remedy="see the last lines of dmesg and whether its file server works",
-    ) from err
+    )
 
 
 def guest_mount(disk: DiskRecord, *, read_only: bool) -> MountedDisk:

@@ -357,7 +357,7 @@ def _release_disks(
     disks.release(host, storage, disk)
   # Before the record goes: whoever repeats this flushes them too.
   for disk in attached:
-    disks.flush(disk)
+    disks.flush(host, disk)
   if lost:
     disks.release_lost(host, storage, paths.home.name)
 

@@ -202,6 +202,7 @@ class FakeLxc:
     self._make_node()
     self.run.on("mount", self._mount)
     self.run.on("umount", self._umount)
+    self.run.on("sync", 0)
     self.run.on("lxc-start", self._lxc_start)
     self.run.on("lxc-wait", 0)
     self.run.on("lxc-stop", self._lxc_stop)

@@ -32,13 +32,13 @@
 A loop device over a file of a network file system is taken away without that.
 """
 
-import errno
 import os
 import pathlib
 from collections.abc import Callable
 
 import pytest
 from ganeti.hypervisor.hv_lxc import disks, starting, stopping
+from ganeti.hypervisor.hv_lxc.command import Result
 from ganeti.hypervisor.hv_lxc.errors import Incomplete
 from ganeti.hypervisor.hv_lxc.migration.acts import NodeActs
 from ganeti.hypervisor.hv_lxc.migration.journal import Journal
@@ -51,14 +51,12 @@ from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
   """What was done to disks and files, in order, by their names."""
-  found: list[str] = []
 
-  def fsync(fd: int) -> None:
-    path = pathlib.Path(f"/proc/self/fd/{fd}").readlink()
-    found.append(f"fsync {path.name}")
+  def fsync(_: int) -> None:
+    pytest.fail("waits for its file server, for ever")
 
   monkeypatch.setattr(os, "fsync", fsync)
-  return found
+  return []
 
 
 @pytest.fixture
@@ -79,7 +77,12 @@ def node(
     verb, path = what.split()
     events.append(f"{verb} {pathlib.Path(path).name}")
 
+  def synced(argv: tuple[str, ...]) -> int:
+    events.append(f"sync {pathlib.Path(argv[-1]).name}")
+    return 0
+
   node.storage.after = detached
+  node.run.on("sync", synced)
   return node
 
 
@@ -108,21 +111,32 @@ def test_by_each_stop_and_after_the_loop_device_has_gone(
 ) -> None:
   stop(node)
   for name in ("disk0", "disk1", "disk2"):
-    assert events.index(f"detach {name}") < events.index(f"fsync {name}")
+    assert events.index(f"detach {name}") < events.index(f"sync {name}")
   assert node.left() == {}
 
 
 @STOPS
+@pytest.mark.parametrize(
+  ("answer", "said"),
+  [
+    (
+      Result(("sync",), 1, "", "sync: error syncing 'disk0': I/O error"),
+      "may have been kept: .*I/O error",
+    ),
+    (
+      Result(("sync",), -9, timed_out=True, stuck=True),
+      "may have been kept: .*cannot be killed: it waits for .*a file server",
+    ),
+  ],
+)
 def test_or_it_is_said_that_it_was_not_kept(
   node: FakeLxc,
-  monkeypatch: pytest.MonkeyPatch,
   stop: Callable[[FakeLxc], None],
+  answer: Result,
+  said: str,
 ) -> None:
-  def fsync(_: int) -> None:
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-  monkeypatch.setattr(os, "fsync", fsync)
-  with pytest.raises(Incomplete, match=r"disk\d: Input/output error"):
+  node.run.on("sync", answer)
+  with pytest.raises(Incomplete, match=said):
     stop(node)
   # The others are not left attached for that.
   assert node.storage.attached == []
@@ -130,9 +144,9 @@ def test_or_it_is_said_that_it_was_not_kept(
 
 
 def test_whatever_there_is_of_the_file(
-  tmp_path: pathlib.Path, events: list[str]
+  node: FakeLxc, tmp_path: pathlib.Path, events: list[str]
 ) -> None:
   (tmp_path / "loop").symlink_to("loop")
   for path in ("/dev/null", tmp_path, tmp_path / "gone", tmp_path / "loop"):
-    disks.flush(DiskRecord(index=0, uuid="x", source=str(path)))
+    disks.flush(node.host, DiskRecord(index=0, uuid="x", source=str(path)))
   assert events == []
