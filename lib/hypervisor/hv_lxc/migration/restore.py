@@ -197,18 +197,21 @@ def _bring_up(
     reload.tell_init(host, trees, request.name)
     clock.append(time.monotonic())
     before_release()
+    peers.begin(cgroup.init_pid(host, trees, request.name))
     clock.append(time.monotonic())
 
-  _run(
-    host,
-    trees,
-    request,
-    paths=paths,
-    restored=restored,
-    timeout_s=timeout_s,
-  )
-  record.save(paths, noted.in_phase(Phase.RUNNING))
-  settle(host, trees, request.name)
+  # What a guest sends first waits until its kernel knows where to send it.
+  with wake_peers.watch(host, request.name) as peers:
+    _run(
+      host,
+      trees,
+      request,
+      paths=paths,
+      restored=restored,
+      timeout_s=timeout_s,
+    )
+    record.save(paths, noted.in_phase(Phase.RUNNING))
+    settle(host, trees, request.name)
   clock.append(time.monotonic())
   spent = [after - before for before, after in itertools.pairwise(clock)]
   return RestoreTimes(
@@ -291,9 +294,7 @@ def _run(
     is_held.set()
     try:
       restored()
-      init = cgroup.init_pid(host, trees, request.name)
-      watched.begin(init)
-      peers.begin(init)
+      watched.begin(cgroup.init_pid(host, trees, request.name))
     finally:
       is_held.clear()
 
@@ -317,7 +318,6 @@ def _run(
     delegation.kept(host) as apart,
     stalled.watch(done, end_criu),
     orphaned.watch(end_criu) as watched,
-    wake_peers.watch(host, request.name) as peers,
   ):
     story = held.run(apart, argv, work, stages, timeout_s=timeout_s)
   _keep_log(work)
