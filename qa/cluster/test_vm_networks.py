@@ -244,8 +244,10 @@ def _is_on(fabric: Fabric, instance: Instance, wanted: Node | None) -> None:
 
 
 def _listens(instance: Instance) -> None:
-  """As soon as it has booted."""
-  instance.cluster.master.run("ping", "-c1", "-w120", f"{_NET}.11")
+  """As soon as it has booted; ping(8) itself ends when ARP has no answer."""
+  ping = ("ping", "-c1", "-w1", f"{_NET}.11")
+  master = instance.cluster.master
+  wait_for(lambda: not master.try_run(*ping).status, "the guest's answer")
 
 
 def _ends(fabric: Fabric, instance: Instance) -> None:
