@@ -36,44 +36,107 @@ soccr/soccr.c), and that fails for good, on either node, where the kernel finds
 no way (EADDRNOTAVAIL, EINVAL, ENETUNREACH, EHOSTUNREACH, EACCES).  While
 sockets are made the guest's network therefore has such addresses as its own.
 
+Which ones these are is tried where sockets are about to be made, for there are
+fewer ways than where the guest ran: interfaces have no carrier yet, which
+ignore_routes_with_linkdown minds, and CRIU restores no routing table but
+"main".  For some connections there is no way at all (L{check}).
+
 """
 
 import contextlib
 import ipaddress
 import json
+import logging
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ..errors import Failed
+from ..errors import Failed, LxcError, one_line
 from ..host import Host, read_optional, write_file
 from . import netns
+
+_log = logging.getLogger(__name__)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Pair = tuple[Address, Address]
 
-_NOTE = "ganeti-absent-addresses.json"
+_NOTE = "ganeti-connections.json"
+_MADE = "ganeti-absent-addresses.json"
 _TABLES = ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6")
 # Of a line in them (proc_pid_net(5)), counted from 0.
 _LOCAL, _REMOTE, _INODE = 1, 2, 9
 _WORD = 8
 _ANY_PORT, _DISCARD_PORT = 0, 9
+_EVERYBODY = ipaddress.IPv4Address("255.255.255.255")
+# RFC 4291, 2.7: interface-local and link-local.
+_NEAR_SCOPES = (1, 2)
+# Who has set a route (rtnetlink(7)); those below are in use or reserved.
+_PROTOCOL = 239
 _TIMEOUT_S = 20.0
 
 
-def save(host: Host, init: int, images: Path) -> None:
-  """Notes them among CRIU's images.
+def check(host: Host, init: int) -> None:
+  """Looks for connections that CRIU can never make again.
+
+  It connects before it sets options: that of a socket that may send to all
+  (SO_BROADCAST), and an interface, which an address of one link needs.
 
   @param init: the guest's process 1
-  @raise OSError: its network cannot be entered
+  @raise Failed: there is one
 
   """
-  pairs: set[Pair] = set()
   for table in _TABLES:
-    text = read_optional(host.proc / f"{init}/net/{table}")
-    pairs.update(connected(text or ""))
-  found = netns.inside(host, init, lambda: sorted(set(_absent(pairs))))
-  write_file(images / _NOTE, json.dumps(found))
+    for local, remote in _connected(host, init, table):
+      if is_hopeless(table, local, remote):
+        raise Failed(
+          f"A connection of the guest from {local} to {remote} cannot be"
+          " made again",
+          evidence=f"it is in /proc/net/{table}",
+          remedy="end it, and try again",
+        )
+
+
+def is_hopeless(table: str, local: Address, remote: Address) -> bool:
+  """Whether CRIU cannot make such a connection, whatever the network is.
+
+  @param table: the name of the one in /proc/net that has it
+
+  """
+  if table.startswith("raw"):
+    return False
+  if remote.version == 4:  # noqa: PLR2004
+    return remote == _EVERYBODY
+  if table.startswith("tcp"):
+    return _is_near(local) or _is_near(remote)
+  # The interface is known from the local address.
+  return _is_near(remote) and not _is_near(local)
+
+
+def _is_near(address: Address) -> bool:
+  """Whether it says nothing without an interface."""
+  if address.version == 4:  # noqa: PLR2004
+    return False
+  scope = address.packed[1] & 0xF
+  return address.is_link_local or (
+    address.is_multicast and scope in _NEAR_SCOPES
+  )
+
+
+def save(host: Host, init: int, images: Path) -> None:
+  """Notes the guest's connections among CRIU's images.
+
+  @param init: the guest's process 1
+  @raise Failed: one of them can never be made again
+
+  """
+  check(host, init)
+  pairs = {p for table in _TABLES for p in _connected(host, init, table)}
+  text = json.dumps([(str(local), str(remote)) for local, remote in pairs])
+  write_file(images / _NOTE, text)
+
+
+def _connected(host: Host, init: int, table: str) -> Iterator[Pair]:
+  return connected(read_optional(host.proc / f"{init}/net/{table}") or "")
 
 
 def connected(table: str) -> Iterator[Pair]:
@@ -100,62 +163,77 @@ def _address(text: str) -> Address:
   return mapped or address
 
 
-def _absent(pairs: Iterable[Pair]) -> Iterator[str]:
-  """In the network of the calling thread."""
-  for local, remote in pairs:
+def absent(pairs: Iterable[Pair]) -> list[str]:
+  """What is to be the guest's own, in the network of the calling thread.
+
+  Both ends: which one it is cannot be told where sockets may be bound to
+  anything.  What is there already is not harmed by it.
+
+  """
+  found: set[str] = set()
+  for pair in pairs:
     # What these are is known with the interface only.
-    if local.is_link_local or remote.is_link_local:
-      continue
-    is_old = local.version == remote.version == 4  # noqa: PLR2004
-    family = socket.AF_INET if is_old else socket.AF_INET6
+    if not any(map(_is_near, pair)) and not _can_connect(*pair):
+      found.update(str(end) for end in pair if not end.is_unspecified)
+  return sorted(found)
+
+
+def _can_connect(local: Address, remote: Address) -> bool:
+  is_old = local.version == remote.version == 4  # noqa: PLR2004
+  family = socket.AF_INET if is_old else socket.AF_INET6
+  try:
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-      try:
-        probe.bind((str(local), _ANY_PORT))
-      except OSError:
-        yield str(local)
-      try:
-        probe.connect((str(remote), _DISCARD_PORT))
-      except OSError:
-        yield str(remote)
+      probe.bind((str(local), _ANY_PORT))
+      probe.connect((str(remote), _DISCARD_PORT))
+  except OSError:
+    return False
+  return True
 
 
-def make_local(host: Host, init: int, images: Path) -> None:
-  """Has the guest's network take what was noted for its own.
+def make_local(host: Host, name: str, init: int, images: Path) -> None:
+  """Has the guest's network take for its own what it finds no way for.
 
-  @raise Failed: it cannot be done
+  That it does not work is no reason to fail: CRIU may do without.
 
-  """
-  _change(host, init, images, "add")
-
-
-def give_up(host: Host, init: int, images: Path) -> None:
-  """Undoes C{make_local}.
-
-  @raise Failed: it cannot be done
+  @raise OSError: its network cannot be entered
 
   """
-  _change(host, init, images, "del")
+  noted = json.loads(read_optional(images / _NOTE) or "[]")
+  pairs = [
+    (ipaddress.ip_address(local), ipaddress.ip_address(remote))
+    for local, remote in noted
+  ]
+  found = netns.inside(host, init, lambda: absent(pairs)) if pairs else []
+  write_file(images / _MADE, json.dumps(found))
+  # Before others: there may be one, for a broadcast address for example.
+  _change(host, name, init, images, "prepend")
 
 
-def _change(host: Host, init: int, images: Path, verb: str) -> None:
-  addresses: Sequence[str] = json.loads(read_optional(images / _NOTE) or "[]")
+def give_up(host: Host, name: str, init: int, images: Path) -> None:
+  """Undoes C{make_local}."""
+  _change(host, name, init, images, "del")
+
+
+def _change(host: Host, name: str, init: int, images: Path, verb: str) -> None:
+  addresses: Sequence[str] = json.loads(read_optional(images / _MADE) or "[]")
   if not addresses:
     return
   batch = images / "ganeti-routes"
   lines = (
-    f"route {verb} local {ipaddress.ip_address(a)} dev lo table local\n"
+    f"route {verb} local {ipaddress.ip_address(a)} dev lo table local"
+    f" proto {_PROTOCOL}\n"
     for a in addresses
   )
   write_file(batch, "".join(lines))
-  argv = ["nsenter", f"--net={host.proc}/{init}/ns/net", "ip", "-batch"]
+  enter = ["nsenter", f"--net={host.proc}/{init}/ns/net"]
   try:
-    done = host.run([*argv, str(batch)], timeout_s=_TIMEOUT_S)
+    done = host.run(
+      [*enter, "ip", "-force", "-batch", str(batch)], timeout_s=_TIMEOUT_S
+    )
+    if done.failed:
+      _log.warning("Instance %s: %s", name, done.evidence())
+  except LxcError as err:
+    _log.warning("Instance %s: %s", name, one_line(repr(err)))
   finally:
     with contextlib.suppress(FileNotFoundError):
       batch.unlink()
-  if done.failed:
-    raise Failed(
-      "The network of a guest cannot be prepared for connections with"
-      f" {', '.join(addresses[:3])}",
-      evidence=done.evidence(),
-    )

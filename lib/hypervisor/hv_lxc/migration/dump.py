@@ -172,6 +172,7 @@ def dump(
   reached: list[float] = []
 
   def held_back() -> None:
+    guest_network.save_connections(host, name, order.pid, work.images)
     reached.append(time.monotonic())
     hold()
     write_file(paths.moving, "")

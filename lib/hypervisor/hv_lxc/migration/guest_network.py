@@ -53,6 +53,18 @@ def save(host: Host, name: str, init: int, images: Path) -> None:
   kept_addresses.keep(host, name, init, images / "ganeti-addresses")
   try:
     net_settings.save(host, init, images)
+    absent_addresses.check(host, init)
+  except OSError as err:
+    raise _failed(name, err) from err
+
+
+def save_connections(host: Host, name: str, init: int, images: Path) -> None:
+  """Notes them among CRIU's images; the guest stands still.
+
+  @raise Failed: it cannot be done
+
+  """
+  try:
     absent_addresses.save(host, init, images)
   except OSError as err:
     raise _failed(name, err) from err
@@ -66,9 +78,9 @@ def prepare(host: Host, name: str, init: int, images: Path) -> None:
   """
   try:
     net_settings.restore(host, init, images)
+    absent_addresses.make_local(host, name, init, images)
   except OSError as err:
     raise _failed(name, err) from err
-  absent_addresses.make_local(host, init, images)
 
 
 def complete(host: Host, name: str, init: int, images: Path) -> None:
@@ -78,7 +90,7 @@ def complete(host: Host, name: str, init: int, images: Path) -> None:
 
   """
   netlock.end_restored(host, images, name, init)
-  absent_addresses.give_up(host, init, images)
+  absent_addresses.give_up(host, name, init, images)
   try:
     net_settings.complete(host, init, images)
   except OSError as err:

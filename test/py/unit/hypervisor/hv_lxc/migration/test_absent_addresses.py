@@ -29,8 +29,17 @@
 
 import ipaddress
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from ganeti.hypervisor.hv_lxc.migration import absent_addresses
+import pytest
+from ganeti.hypervisor.hv_lxc.command import Result
+from ganeti.hypervisor.hv_lxc.errors import Failed
+from ganeti.hypervisor.hv_lxc.host import Host
+from ganeti.hypervisor.hv_lxc.migration import absent_addresses, netns
+
+INIT = 4321
 
 HEAD = (
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt"
@@ -85,3 +94,101 @@ def test_an_address_is_known_by_its_text_alone() -> None:
   # What goes to "ip -batch" comes from these.
   (pair,) = absent_addresses.connected(HEAD + TALKS6)
   assert all(isinstance(end, ipaddress.IPv6Address) for end in pair)
+
+
+@pytest.mark.parametrize(
+  ("table", "local", "remote"),
+  [
+    ("udp", "192.0.2.2", "255.255.255.255"),
+    ("tcp6", "fe80::2", "fe80::9"),
+    ("udp6", "2001:db8::2", "fe80::9"),
+    ("udp6", "2001:db8::2", "ff02::fb"),
+  ],
+)
+def test_what_can_never_be_made_again_is_not_dumped(
+  node: Host, table: str, local: str, remote: str
+) -> None:
+  """CRIU connects without the options that such a socket needs."""
+  note(node, table, line(local, remote, 4711))
+  with pytest.raises(Failed, match="cannot be made again"):
+    absent_addresses.check(node, INIT)
+
+
+@pytest.mark.parametrize(
+  ("table", "local", "remote"),
+  [
+    ("udp", "192.0.2.2", "192.0.2.255"),
+    ("udp6", "fe80::2", "fe80::9"),
+    ("udp6", "fe80::2", "ff02::fb"),
+    ("udp6", "2001:db8::2", "ff05::fb"),
+    ("tcp", "169.254.0.2", "169.254.169.254"),
+    ("raw6", "fe80::2", "fe80::9"),
+  ],
+)
+def test_what_can_be_made_again(
+  node: Host, table: str, local: str, remote: str
+) -> None:
+  note(node, table, line(local, remote, 4711))
+  absent_addresses.check(node, INIT)
+
+
+def note(node: Host, table: str, *lines: str) -> None:
+  file = node.proc / f"{INIT}/net/{table}"
+  file.parent.mkdir(parents=True)
+  file.write_text(HEAD + "".join(lines))
+
+
+def unreachable(monkeypatch: pytest.MonkeyPatch, *pairs: Sequence[str]) -> None:
+  """There is no way for these, and one for all others."""
+
+  def can_connect(*ends: absent_addresses.Address) -> bool:
+    return tuple(map(str, ends)) not in pairs
+
+  monkeypatch.setattr(absent_addresses, "_can_connect", can_connect)
+
+
+BANNED = ("192.0.2.2", "198.51.100.9")
+
+
+def test_both_ends_are_taken_for_own(monkeypatch: pytest.MonkeyPatch) -> None:
+  """It seemed to be the peer where sockets may be bound to anything."""
+  unreachable(monkeypatch, BANNED)
+  ends = absent_addresses.connected(HEAD + line(*BANNED, 1) + TALKS)
+  assert absent_addresses.absent(ends) == ["192.0.2.2", "198.51.100.9"]
+
+
+def test_an_address_of_one_link_says_nothing_in_ipv6_only(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  old, new = ("169.254.0.2", "169.254.169.254"), ("fe80::2", "fe80::9")
+  unreachable(monkeypatch, old, new)
+  ends = absent_addresses.connected(HEAD + line(*old, 1) + line(*new, 2))
+  assert absent_addresses.absent(ends) == sorted(old)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_that_a_route_cannot_be_made_is_no_reason_to_lose_the_guest(
+  node: Host, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+  """There was one for the address already, as for a broadcast address."""
+  images = node.layout.data_dir
+  images.mkdir(parents=True)
+  note(node, "udp", line(*BANNED, 4711))
+  absent_addresses.save(node, INIT, images)
+  unreachable(monkeypatch, BANNED)
+  monkeypatch.setattr(netns, "inside", lambda _host, _init, act: act())
+  given: list[str] = []
+
+  def run(argv: Sequence[str], **_: object) -> Result:
+    assert "-force" in argv
+    given.extend(Path(argv[-1]).read_text(encoding="ascii").splitlines())
+    return Result(tuple(argv), status)
+
+  host = replace(node, run=run)
+  absent_addresses.make_local(host, "web1", INIT, images)
+  absent_addresses.give_up(host, "web1", INIT, images)
+  assert given == [
+    f"route {verb} local {end} dev lo table local proto 239"
+    for verb in ("prepend", "del")
+    for end in BANNED
+  ]
