@@ -38,7 +38,9 @@ While CRIU makes sockets again, their addresses need not be there: one to which
 a daemon is bound may have been taken away since, as a lease is, and each of
 IPv6 is "tentative" until the guest is connected, and no socket can be bound to
 it (EADDRNOTAVAIL; CRIU mends that for sockets that listen, but not in
-soccr/soccr.c for those that are connected).
+soccr/soccr.c for those that are connected).  Nor may new sockets be of IPv6
+only by themselves: CRIU says so of those that are, and not of the others, which
+would not hear IPv4 any more, and could not be connected by it (EINVAL).
 
 """
 
@@ -55,8 +57,17 @@ _NOTE = "ganeti-net-settings.json"
 _TOP = Path("/proc/sys/net")
 # Those are CRIU's, or of an interface.
 _NOT_BELOW = frozenset({"conf", "neigh"})
-_BIND = ("ipv4/ip_nonlocal_bind", "ipv6/ip_nonlocal_bind")
-_LARGEST = 4096
+# While sockets are made; what it was comes behind.
+_MEANWHILE = {
+  "ipv4/ip_nonlocal_bind": "1",
+  "ipv6/ip_nonlocal_bind": "1",
+  "ipv6/bindv6only": "0",
+}
+# It is the node's, and cannot be taken back; and one that is in "conf".
+_NOT = frozenset({"netfilter/nf_hooks_lwtunnel", "ipv4/ip_forward"})
+# A list of all ports (ip_local_reserved_ports) is read at once or not at all.
+_LARGEST = 512 << 10
+_USUAL = 4096
 _READ_AND_WRITE = 0o600
 _MOST = 2000
 
@@ -81,23 +92,26 @@ def restore(host: Host, init: int, images: Path) -> None:
   @raise OSError: its network cannot be entered
 
   """
-  wanted = {**_noted(images), **dict.fromkeys(_BIND, "1")}
+  wanted = {**_noted(images), **_MEANWHILE}
 
   def set_differing() -> None:
     now = _all()
-    _set({k: v for k, v in wanted.items() if k in now and now[k] != v})
+    refused = _set({k: v for k, v in wanted.items() if now.get(k, v) != v})
+    # One may wait for another: the range of ports, and the first of them that
+    # is not privileged.
+    _set({k: wanted[k] for k in refused})
 
   netns.inside(host, init, set_differing)
 
 
 def complete(host: Host, init: int, images: Path) -> None:
-  """To which addresses sockets can be bound is as it was noted.
+  """What was otherwise while sockets were made is as it was noted.
 
   @raise OSError: its network cannot be entered
 
   """
   noted = _noted(images)
-  values = {name: noted.get(name, "0") for name in _BIND}
+  values = {name: noted.get(name, "0") for name in _MEANWHILE}
   netns.inside(host, init, lambda: _set(values))
 
 
@@ -111,6 +125,8 @@ def _all() -> dict[str, str]:
   """Settings of the thread's network that can be changed, by their path."""
   found: dict[str, str] = {}
   for name in _files(_TOP):
+    if name in _NOT:
+      continue
     if len(found) >= _MOST:
       break
     with contextlib.suppress(OSError, UnicodeDecodeError):
@@ -132,17 +148,31 @@ def _files(top: Path) -> Iterator[str]:
 def _read(file: Path) -> str:
   fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
   try:
-    return os.read(fd, _LARGEST).decode("ascii").rstrip("\n")
+    found = os.read(fd, _USUAL)
+    if len(found) == _USUAL:
+      # Another read(2) would find the end.
+      found = os.pread(fd, _LARGEST, 0)
+    return found.decode("ascii").rstrip("\n")
   finally:
     os.close(fd)
 
 
-def _set(values: Mapping[str, str]) -> None:
+def _set(values: Mapping[str, str]) -> list[str]:
+  """Which were refused: by a kernel without IPv6, or as too large here."""
+  refused: list[str] = []
   for name, value in values.items():
-    # A kernel without IPv6, or a value that is too large here.
-    with contextlib.suppress(OSError):
-      fd = os.open(_TOP / name, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-      try:
-        os.write(fd, value.encode("ascii"))
-      finally:
-        os.close(fd)
+    try:
+      _write(_TOP / name, value.encode("ascii"))
+    except OSError:
+      refused.append(name)
+  return refused
+
+
+def _write(file: Path, left: bytes) -> None:
+  fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+  try:
+    # Of a long list of ports the kernel takes a page at a time.
+    while left:
+      left = left[os.write(fd, left) :]
+  finally:
+    os.close(fd)

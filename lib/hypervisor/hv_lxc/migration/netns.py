@@ -35,14 +35,18 @@ setns(2) until it ends, and sockets stay in the one they were made in.
 """
 
 import ctypes
+import errno
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from ..host import Host
 
 _CLONE_NEWNET = 0x40000000
+# That of the process's first thread, whatever the others have entered.
+_OWN = Path("/proc/self/ns/net")
 _T = TypeVar("_T")
 
 
@@ -76,12 +80,17 @@ def inside(host: Host, init: int, act: Callable[[], _T]) -> _T:
 def enter(host: Host, init: int) -> None:
   """Has the calling thread see the guest's network for good.
 
+  It is not this process's own: the number of a guest that has ended may be
+  that of another process by now.
+
   @raise OSError: it cannot be entered
 
   """
   libc = ctypes.CDLL(None, use_errno=True)
   fd = os.open(host.proc / f"{init}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
   try:
+    if os.path.samestat(os.fstat(fd), _OWN.stat()):
+      raise OSError(errno.EBUSY, "the network is not the guest's", str(init))
     if libc.setns(ctypes.c_int(fd), ctypes.c_int(_CLONE_NEWNET)):
       number = ctypes.get_errno()
       raise OSError(number, os.strerror(number))
