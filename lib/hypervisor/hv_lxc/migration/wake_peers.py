@@ -64,9 +64,15 @@ _ETH_P_IP, _ETH_P_IPV6 = 0x0800, 0x86DD
 _LOOPBACK = "lo"
 _LARGEST = 128
 _MOST_PEERS = 4096
+# Of packets that wait to be heard: the kernel counts 800 bytes for each, and
+# CRIU has a thousand sent within some milliseconds.
+_ROOM = 16 << 20
+# As many as fit there.  A guest that runs again can send without an end.
+_MOST_AT_ONCE = 20_000
 # Each takes back one doubling: from 200 ms to Linux' longest, two minutes.
 _TIMES = 10
 _IP_PKTINFO = 8
+_SO_RCVBUFFORCE = 33
 
 
 class Watch:
@@ -105,10 +111,11 @@ class Watch:
       with contextlib.ExitStack() as stack:
         netns.enter(self._host, init)
         tap = stack.enter_context(_tap())
-        senders = {
-          family: stack.enter_context(_sender(family))
-          for family in (socket.AF_INET, socket.AF_INET6)
-        }
+        senders: dict[socket.AddressFamily, socket.socket] = {}
+        for family in (socket.AF_INET, socket.AF_INET6):
+          # A node may have no IPv6 at all (ipv6.disable=1).
+          with contextlib.suppress(OSError):
+            senders[family] = stack.enter_context(_sender(family))
         listens.set()
         self._listen(tap, senders)
     except OSError as err:
@@ -131,9 +138,11 @@ class Watch:
       fds = {tap.fileno(): select.POLLIN, self._over.fd: select.POLLIN}
       is_over = self._over.fd in poll(fds, None)
       for probe, interface in _heard(tap):
-        if probe.connection not in told and len(told) < _MOST_PEERS:
+        sender = senders.get(probe.connection.family)
+        is_new = probe.connection not in told and len(told) < _MOST_PEERS
+        if sender is not None and is_new:
           told.add(probe.connection)
-          _tell(senders[probe.connection.family], probe, interface)
+          _tell(sender, probe, interface)
     _log.info("Instance %s: %d connections go on", self._name, len(told))
 
 
@@ -150,7 +159,11 @@ def watch(host: Host, name: str) -> Iterator[Watch]:
 def _tap() -> socket.socket:
   """All packets, of those too that are sent, from their IP header on."""
   kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
-  return socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_ALL))
+  tap = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_ALL))
+  # Without it there is room for some hundred connections.
+  with contextlib.suppress(OSError):
+    tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
+  return tap
 
 
 def _sender(family: socket.AddressFamily) -> socket.socket:
@@ -161,8 +174,8 @@ def _sender(family: socket.AddressFamily) -> socket.socket:
 
 
 def _heard(tap: socket.socket) -> Iterator[tuple[unreachable.Probe, str]]:
-  """What the guest has acknowledged since it was last asked, and where."""
-  while True:
+  """What the guest has acknowledged, and where; see also _MOST_AT_ONCE."""
+  for _ in range(_MOST_AT_ONCE):
     try:
       packet, (name, protocol, way, *_) = tap.recvfrom(_LARGEST)
     except BlockingIOError:
