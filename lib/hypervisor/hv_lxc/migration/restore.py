@@ -233,9 +233,11 @@ def settle(host: Host, trees: Hierarchies, name: str) -> None:
 
 def _complete_network(host: Host, trees: Hierarchies, name: str) -> None:
   init = cgroup.init_pid(host, trees, name)
-  if init is not None:
-    images = host.layout.migration(name).images
-    guest_network.complete(host, name, init, images)
+  if init is None:
+    # It must not run with what it had while its sockets were made.
+    raise Failed(f"Instance {name} has ended before it was let go")
+  images = host.layout.migration(name).images
+  guest_network.complete(host, name, init, images)
 
 
 def _put_files(
