@@ -35,8 +35,15 @@ It would ask anew on the target, while the guest's peers wait.  An address with
 the flag "nodad" is not asked for, and CRIU saves flags as they are.  So the
 guest's get it before a dump; it was asked for each when it was set.
 
+A change of an address makes the route to its prefix anew (inet6_addr_modify)
+where somebody has taken it away, or never was one: the prefix of a router
+advertisement need not be on the link (RFC 4861, 6.3.4).  So the address is told
+to have none; but not one that lasts, which would take away what the guest has
+put in its place.  Such a one is asked for again.
+
 """
 
+import ipaddress
 import json
 import logging
 import re
@@ -54,7 +61,9 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 # It may be in use elsewhere, or has the flag.
 _NOT = ("tentative", "dadfailed", "nodad")
 # What a change takes away if it does not name it (inet6_addr_modify).
-_FLAGS = ("home", "mngtmpaddr", "noprefixroute")
+_NO_ROUTE = "noprefixroute"
+_FLAGS = ("home", "mngtmpaddr", _NO_ROUTE)
+_FOREVER = 0xFFFFFFFF
 _TIMEOUT_S = 10.0
 
 
@@ -68,7 +77,9 @@ def keep(host: Host, name: str, init: int, batch: Path) -> None:
   enter = ["nsenter", f"--net={host.proc}/{init}/ns/net", "ip"]
   try:
     listed = host.run([*enter, "-json", "-6", "addr"], timeout_s=_TIMEOUT_S)
-    lines = list(changes(listed.stdout))
+    show = ("-json", "-6", "route", "show", "table", "all", "proto", "kernel")
+    routes = host.run([*enter, *show], timeout_s=_TIMEOUT_S)
+    lines = list(changes(listed.stdout, routes.stdout))
     if not lines:
       return
     write_file(batch, "".join(f"{line}\n" for line in lines))
@@ -81,27 +92,54 @@ def keep(host: Host, name: str, init: int, batch: Path) -> None:
     batch.unlink(missing_ok=True)
 
 
-def changes(addresses: str) -> Iterator[str]:
+def changes(addresses: str, routes: str) -> Iterator[str]:
   """What C{ip -batch} is to do, line by line.
 
   @param addresses: what C{ip -json -6 addr} says
+  @param routes: what C{ip -json -6 route} says of those of the kernel
 
   """
+  known = set(_prefixes(routes))
   for link in json.loads(addresses or "[]"):
     interface = str(link.get("ifname", ""))
     if "LOOPBACK" in link.get("flags", ()) or not _INTERFACE.fullmatch(
       interface
     ):
       continue
-    for entry in link.get("addr_info", ()):
-      if not any(entry.get(flag) for flag in _NOT) and "address" not in entry:
-        yield _change(interface, entry)
+    # The route to a prefix ends with the address that was changed last.
+    for entry in sorted(link.get("addr_info", ()), key=_lifetime):
+      if any(entry.get(flag) for flag in _NOT) or "address" in entry:
+        continue
+      has_route = (interface, _prefix(entry)) in known
+      if has_route or entry.get(_NO_ROUTE) or _lifetime(entry) < _FOREVER:
+        yield _change(interface, entry, has_route=has_route)
 
 
-def _change(interface: str, entry: dict[str, Any]) -> str:
-  valid, preferred = entry["valid_life_time"], entry["preferred_life_time"]
-  flags = " ".join(flag for flag in _FLAGS if entry.get(flag))
-  return (
-    f"addr change {entry['local']}/{entry['prefixlen']} dev {interface}"
-    f" valid_lft {int(valid)} preferred_lft {int(preferred)} nodad {flags}"
-  ).rstrip()
+def _prefixes(routes: str) -> Iterator[tuple[str, ipaddress.IPv6Network]]:
+  for route in json.loads(routes or "[]"):
+    # Those to the guest itself, and to groups, have a type.
+    if "type" not in route and route["dst"] != "default":
+      yield str(route.get("dev")), ipaddress.IPv6Network(route["dst"])
+
+
+def _prefix(entry: dict[str, Any]) -> ipaddress.IPv6Network:
+  text = f"{entry['local']}/{entry['prefixlen']}"
+  return ipaddress.IPv6Network(text, strict=False)
+
+
+def _lifetime(entry: dict[str, Any]) -> int:
+  return int(entry["valid_life_time"])
+
+
+def _change(interface: str, entry: dict[str, Any], *, has_route: bool) -> str:
+  preferred = int(entry["preferred_life_time"])
+  flags = [flag for flag in _FLAGS if entry.get(flag)]
+  if not has_route and _NO_ROUTE not in flags:
+    flags.append(_NO_ROUTE)
+  return " ".join(
+    [
+      f"addr change {entry['local']}/{entry['prefixlen']} dev {interface}",
+      f"valid_lft {_lifetime(entry)} preferred_lft {preferred} nodad",
+      *flags,
+    ]
+  )

@@ -67,8 +67,8 @@ _MOST_PEERS = 4096
 # Of packets that wait to be heard: the kernel counts 800 bytes for each, and
 # CRIU has a thousand sent within some milliseconds.
 _ROOM = 16 << 20
-# As many as fit there.  A guest that runs again can send without an end.
-_MOST_AT_ONCE = 20_000
+# About as many as fit there.  A guest that runs again can send without an end.
+_MOST_AT_ONCE = 10_000
 # Each takes back one doubling: from 200 ms to Linux' longest, two minutes.
 _TIMES = 10
 _IP_PKTINFO = 8

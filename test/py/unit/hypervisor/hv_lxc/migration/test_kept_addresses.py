@@ -46,8 +46,15 @@ def address(local: str = "2001:db8::2", **more: object) -> dict[str, object]:
 
 
 def changes(*entries: dict[str, object], name: str = "eth0") -> list[str]:
+  return with_routes([{"dst": "2001:db8::/64", "dev": name}], *entries)
+
+
+def with_routes(
+  routes: list[dict[str, str]], *entries: dict[str, object]
+) -> list[str]:
+  name = routes[0]["dev"]
   link = {"ifname": name, "flags": ["UP"], "addr_info": list(entries)}
-  return list(kept_addresses.changes(json.dumps([link])))
+  return list(kept_addresses.changes(json.dumps([link]), json.dumps(routes)))
 
 
 def test_an_address_is_not_asked_for_again() -> None:
@@ -80,8 +87,37 @@ def test_a_guest_may_name_an_interface_as_it_likes(name: str) -> None:
 
 def test_loopback_never_asks() -> None:
   link = {"ifname": "lo", "flags": ["LOOPBACK"], "addr_info": [address("::1")]}
-  assert not list(kept_addresses.changes(json.dumps([link])))
+  assert not list(kept_addresses.changes(json.dumps([link]), ""))
 
 
 def test_no_network_at_all() -> None:
-  assert not list(kept_addresses.changes(""))
+  assert not list(kept_addresses.changes("", ""))
+
+
+# None of them is to the prefix.
+OTHERS = [
+  {"dst": "fe80::/64", "dev": "eth0"},
+  {"dst": "default", "dev": "eth0"},
+  {"type": "local", "dst": "2001:db8::2", "dev": "eth0", "table": "local"},
+  {"dst": "2001:db8::/64", "dev": "eth1"},
+]
+
+
+def test_an_address_whose_prefix_is_not_on_the_link() -> None:
+  """A router may say so; a route appeared, and nobody there answered."""
+  (line,) = with_routes(OTHERS, address(valid_life_time=90, mngtmpaddr=True))
+  assert line.endswith("nodad mngtmpaddr noprefixroute")
+
+
+def test_what_the_guest_has_in_place_of_the_kernels_route() -> None:
+  """It was gone, and the kernel's was there."""
+  assert not with_routes(OTHERS, address())
+  (line,) = with_routes(OTHERS, address(noprefixroute=True))
+  assert line.endswith("nodad noprefixroute")
+
+
+def test_a_route_lasts_as_long_as_the_last_of_its_addresses() -> None:
+  """It ended with the first."""
+  longer, shorter = address(valid_life_time=9000), address(valid_life_time=300)
+  lines = changes(longer, shorter)
+  assert [line.split()[6] for line in lines] == ["300", "9000"]
