@@ -190,9 +190,10 @@ def _bring_up(
     clock.append(time.monotonic())
     enforce.forbid_making(trees, request.name, config)
     enforce.set_limits(trees, request.name, config, paths)
+    # Before it is connected: it would say that addresses of others are its own.
+    _complete_network(host, trees, request.name)
     for nic in _nics(noted):
       nic_links.configure(host, paths.nic_hook("up"), paths.nic_env(nic.index))
-    _complete_network(host, trees, request.name)
     pressure.arm_again(host, trees, request.name)
     reload.tell_init(host, trees, request.name)
     clock.append(time.monotonic())

@@ -34,7 +34,12 @@ from typing import Any
 import pytest
 from ganeti.hypervisor.hv_lxc import record, stopping
 from ganeti.hypervisor.hv_lxc.errors import Failed, Incomplete, Refused
-from ganeti.hypervisor.hv_lxc.migration import dump, enforce, restore
+from ganeti.hypervisor.hv_lxc.migration import (
+  dump,
+  enforce,
+  guest_network,
+  restore,
+)
 from ganeti.hypervisor.hv_lxc.record import Phase
 from unit.hypervisor.hv_lxc.fakes import BOOT_ID, NAME
 from unit.hypervisor.hv_lxc.migration.fake_criu import FakeCriu, restored
@@ -114,6 +119,15 @@ def test_table_of_an_old_criu_is_gone_before_the_guest_runs(
     assert [call[-1] for call in called] == ["CRIU-9"]
 
   run(node, before_release)
+
+
+def test_its_network_is_complete_before_others_are_on_it(
+  node: FakeCriu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """It answered ARP for its peers, while their addresses were its own."""
+  monkeypatch.setattr(guest_network, "complete", _note(node, "complete"))
+  run(node)
+  assert node.events.index("complete") < node.events.index("nic-up")
 
 
 def test_record_is_of_this_node(node: FakeCriu) -> None:
