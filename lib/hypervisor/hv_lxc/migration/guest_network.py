@@ -50,7 +50,8 @@ def save(host: Host, name: str, init: int, images: Path) -> None:
   @raise Failed: it cannot be done
 
   """
-  kept_addresses.keep(host, name, init, images / "ganeti-addresses")
+  # Not among the images, which are sent as soon as they are there.
+  kept_addresses.keep(host, name, init, images.with_name("addresses"))
   try:
     net_settings.save(host, init, images)
     absent_addresses.check(host, init)
