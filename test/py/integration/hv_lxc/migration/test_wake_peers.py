@@ -80,6 +80,11 @@ def attempts(peer: socket.socket) -> int:
   return peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[4]
 
 
+def state(peer: socket.socket) -> int:
+  """TCP_ESTABLISHED is 1, TCP_CLOSE 7: tcpi_state."""
+  return peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0]
+
+
 def timeout_s(peer: socket.socket) -> float:
   """How long the kernel waits after the last attempt: tcpi_rto, in us."""
   info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 12)
@@ -106,7 +111,9 @@ def test_a_client_waits_no_longer_than_the_guest_stands_still(
     assert peer.recv(1) == b"x"
     guest.dump()
     peer.sendall(b"y")
-    assert wait_until(lambda: attempts(peer) >= ATTEMPTS, WAIT_S)
+    assert wait_until(lambda: attempts(peer) >= ATTEMPTS, WAIT_S), (
+      f"{attempts(peer)} attempts; state {state(peer)}"
+    )
     last, wait_s = time.monotonic(), timeout_s(peer)
     guest.restore()
     assert peer.recv(1) == b"y"
