@@ -50,8 +50,9 @@ from integration.hv_lxc.migration.moving import (
 
 pytestmark = pytest.mark.criu
 
-# 200 ms, doubled five times: the next attempt is more than six seconds away.
-ATTEMPTS = 5
+# What the next attempt is away; 200 ms doubled five times, or what the time
+# to the guest and back was on a busy machine, doubled once.
+NEXT_S = 5.0
 GATEWAY6 = "2001:db8::1/64"
 CABLE = ("brmig-port", "brmig-end")
 
@@ -75,21 +76,21 @@ def ip(*argv: str) -> None:
   subprocess.run(["ip", *argv], check=True)
 
 
-def attempts(peer: socket.socket) -> int:
-  """How often the time until the next attempt was doubled: tcpi_backoff."""
-  return peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[4]
+def state(peer: socket.socket) -> tuple[int, int, float]:
+  """tcpi_state, tcpi_backoff, and tcpi_rto in seconds.
 
+  How often the time until the next attempt was doubled, and what it is now.
 
-def state(peer: socket.socket) -> int:
-  """TCP_ESTABLISHED is 1, TCP_CLOSE 7: tcpi_state."""
-  return peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0]
-
-
-def timeout_s(peer: socket.socket) -> float:
-  """How long the kernel waits after the last attempt: tcpi_rto, in us."""
+  """
   info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 12)
   (rto,) = struct.unpack_from("=I", info, 8)
-  return float(rto) / 1e6
+  return info[0], info[4], rto / 1e6
+
+
+def is_far(peer: socket.socket) -> bool:
+  """Whether the kernel has made an attempt, and will not soon again."""
+  _, doubled, next_s = state(peer)
+  return doubled > 0 and next_s >= NEXT_S
 
 
 @pytest.mark.parametrize("address", [ADDRESS, ADDRESS6])
@@ -111,10 +112,8 @@ def test_a_client_waits_no_longer_than_the_guest_stands_still(
     assert peer.recv(1) == b"x"
     guest.dump()
     peer.sendall(b"y")
-    assert wait_until(lambda: attempts(peer) >= ATTEMPTS, WAIT_S), (
-      f"{attempts(peer)} attempts; state {state(peer)}"
-    )
-    last, wait_s = time.monotonic(), timeout_s(peer)
+    assert wait_until(lambda: is_far(peer), WAIT_S), state(peer)
+    last, (_, _, next_s) = time.monotonic(), state(peer)
     guest.restore()
     assert peer.recv(1) == b"y"
-    assert time.monotonic() - last < wait_s
+    assert time.monotonic() - last < next_s
