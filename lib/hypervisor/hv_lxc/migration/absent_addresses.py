@@ -51,7 +51,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ..errors import Failed, LxcError, one_line
+from ..errors import LxcError, Refused, one_line
 from ..host import Host, read_optional, write_file
 from . import netns
 
@@ -75,24 +75,25 @@ _PROTOCOL = 239
 _TIMEOUT_S = 20.0
 
 
-def check(host: Host, init: int) -> None:
+def check(host: Host, name: str, init: int) -> None:
   """Looks for connections that CRIU can never make again.
 
   It connects before it sets options: that of a socket that may send to all
   (SO_BROADCAST), and an interface, which an address of one link needs.
 
   @param init: the guest's process 1
-  @raise Failed: there is one
+  @raise Refused: there is one
 
   """
   for table in _TABLES:
     for local, remote in _connected(host, init, table):
       if is_hopeless(table, local, remote):
-        raise Failed(
-          f"A connection of the guest from {local} to {remote} cannot be"
-          " made again",
-          evidence=f"it is in /proc/net/{table}",
-          remedy="end it, and try again",
+        raise Refused(
+          f"Instance {name} cannot be migrated live",
+          evidence=f"CRIU cannot make again its connection from {local} to"
+          f" {remote} (/proc/net/{table})",
+          remedy="end it and try again; gnt-instance failover moves the"
+          " instance with a restart",
         )
 
 
@@ -122,14 +123,14 @@ def _is_near(address: Address) -> bool:
   )
 
 
-def save(host: Host, init: int, images: Path) -> None:
+def save(host: Host, name: str, init: int, images: Path) -> None:
   """Notes the guest's connections among CRIU's images.
 
   @param init: the guest's process 1
-  @raise Failed: one of them can never be made again
+  @raise Refused: one of them can never be made again
 
   """
-  check(host, init)
+  check(host, name, init)
   pairs = {p for table in _TABLES for p in _connected(host, init, table)}
   text = json.dumps([(str(local), str(remote)) for local, remote in pairs])
   write_file(images / _NOTE, text)

@@ -139,7 +139,7 @@ def offer(
   node = preflight.node_of(host)
   preflight.check_criu(node)
   noted = guest_disks.check(host, name, disks)
-  preflight.check_processes(host, node, name)
+  preflight.check_guest(host, node, name)
   made = Journal(
     name=name,
     uuid=instance,

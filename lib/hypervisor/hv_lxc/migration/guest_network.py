@@ -43,18 +43,28 @@ from ..host import Host
 from . import absent_addresses, kept_addresses, net_settings, netlock
 
 
+def check(host: Host, name: str, init: int) -> None:
+  """Whether CRIU can make the guest's connections again.
+
+  @raise Refused: with one that it cannot
+
+  """
+  absent_addresses.check(host, name, init)
+
+
 def save(host: Host, name: str, init: int, images: Path) -> None:
   """Notes it among CRIU's images; the guest may run.
 
   @param init: the guest's process 1
+  @raise Refused: see check
   @raise Failed: it cannot be done
 
   """
+  check(host, name, init)
   # Not among the images, which are sent as soon as they are there.
   kept_addresses.keep(host, name, init, images.with_name("addresses"))
   try:
     net_settings.save(host, init, images)
-    absent_addresses.check(host, init)
   except OSError as err:
     raise _failed(name, err) from err
 
@@ -62,11 +72,12 @@ def save(host: Host, name: str, init: int, images: Path) -> None:
 def save_connections(host: Host, name: str, init: int, images: Path) -> None:
   """Notes them among CRIU's images; the guest stands still.
 
+  @raise Refused: CRIU cannot make one of them again
   @raise Failed: it cannot be done
 
   """
   try:
-    absent_addresses.save(host, init, images)
+    absent_addresses.save(host, name, init, images)
   except OSError as err:
     raise _failed(name, err) from err
 

@@ -44,6 +44,7 @@ from ..errors import Refused
 from ..host import Host, make_directory
 from ..nics import NicRecord
 from ..node import Node
+from . import guest_network
 
 _MIB = 1 << 20
 # Images besides memory: descriptors, sockets, tmpfs of a small guest.
@@ -71,8 +72,8 @@ def check_criu(node: Node) -> None:
     )
 
 
-def check_processes(host: Host, node: Node, name: str) -> None:
-  """Whether CRIU can save every process.
+def check_guest(host: Host, node: Node, name: str) -> None:
+  """Whether CRIU can save every process, and make every connection again.
 
   @raise Refused: with what stands in the way
 
@@ -80,6 +81,7 @@ def check_processes(host: Host, node: Node, name: str) -> None:
   guest = reading.read_guest(host, name)
   found = blockers.find_blockers(guest, abilities.of_node(node))
   if not found:
+    guest_network.check(host, name, guest.init)
     return
   told = [str(blocker) for blocker in found[:_NAMED]]
   if len(found) > _NAMED:

@@ -35,10 +35,11 @@ from pathlib import Path
 
 import pytest
 from ganeti.hypervisor.hv_lxc.command import Result
-from ganeti.hypervisor.hv_lxc.errors import Failed
+from ganeti.hypervisor.hv_lxc.errors import Refused
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.migration import absent_addresses, netns
 
+NAME = "web1.example.com"
 INIT = 4321
 
 HEAD = (
@@ -110,8 +111,8 @@ def test_what_can_never_be_made_again_is_not_dumped(
 ) -> None:
   """CRIU connects without the options that such a socket needs."""
   note(node, table, line(local, remote, 4711))
-  with pytest.raises(Failed, match="cannot be made again"):
-    absent_addresses.check(node, INIT)
+  with pytest.raises(Refused, match="cannot make again"):
+    absent_addresses.check(node, NAME, INIT)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_what_can_be_made_again(
   node: Host, table: str, local: str, remote: str
 ) -> None:
   note(node, table, line(local, remote, 4711))
-  absent_addresses.check(node, INIT)
+  absent_addresses.check(node, NAME, INIT)
 
 
 def note(node: Host, table: str, *lines: str) -> None:
@@ -174,7 +175,7 @@ def test_that_a_route_cannot_be_made_is_no_reason_to_lose_the_guest(
   images = node.layout.data_dir
   images.mkdir(parents=True)
   note(node, "udp", line(*BANNED, 4711))
-  absent_addresses.save(node, INIT, images)
+  absent_addresses.save(node, NAME, INIT, images)
   unreachable(monkeypatch, BANNED)
   monkeypatch.setattr(netns, "inside", lambda _host, _init, act: act())
   given: list[str] = []
