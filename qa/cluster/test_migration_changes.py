@@ -29,10 +29,12 @@
 """Live migration after something was changed: disks, devices, directions."""
 
 import pytest
-from cluster.cluster import Cluster, why_nothing_moves
+from cluster.cluster import Cluster, Instance, why_nothing_moves
+from cluster.stream import Stream
 from cluster.test_migration import (
   _DOES_NOT_START,
   _HIDING,
+  ECHO_PORT,
   _limits,
   _listening,
   _migrate,
@@ -80,6 +82,30 @@ def test_a_disk_that_was_taken_from_a_running_guest(cluster: Cluster) -> None:
   finally:
     instance.gnt("modify", "--disk", f"0:attach,uuid={uuid}")
   _migrate(instance)
+
+
+@pytest.mark.criu
+def test_a_guest_that_has_banned_the_peer_of_a_connection(
+  cluster: Cluster,
+) -> None:
+  """It was lost: its connection could be made again on neither node."""
+  instance = _listening(cluster)
+  way = cluster.master.run("ip", "route", "get", instance.address).split()
+  ban = ("blackhole", way[way.index("src") + 1])
+  with Stream(cluster.master, instance.address, ECHO_PORT) as stream:
+    stream.expect_progress()
+    _routes(instance, "add", *ban)
+    _migrate(instance)
+    assert " ".join(ban) in _routes(instance, "show")
+    assert "proto 239" not in _routes(instance, "show", "table", "all")
+    _routes(instance, "del", *ban)
+    stream.expect_progress()
+
+
+def _routes(instance: Instance, *words: str) -> str:
+  """By the node's ip(8), in the guest's network."""
+  enter = ("nsenter", "-t", str(instance.init_pid()), "-n")
+  return instance.node.run(*enter, "ip", "route", *words)
 
 
 @pytest.mark.criu
