@@ -26,11 +26,12 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""A client that counts: counting_client.py HOST PORT [PAUSE].
+"""A client that counts: counting_client.py HOST PORT [PAUSE [BYTES]].
 
 Sends numbers with a check to a server that echoes and reads them back; tells
 about it, as JSON, on each line that it is sent, and ends with its input.
-PAUSE is how many seconds it rests after each message.
+PAUSE is how many seconds it rests after each message, BYTES how long one is at
+least.
 Run in a node of the lab, so nothing but the standard library.
 
 """
@@ -59,16 +60,17 @@ def connected(host: str, port: int) -> socket.socket:
       time.sleep(0.1)
 
 
-def line(number: int) -> bytes:
-  """What is sent for a number."""
+def line(number: int, least: int) -> bytes:
+  """What is sent for a number, of so many bytes at least."""
   check = hashlib.sha256(str(number).encode()).hexdigest()
-  return f"{number} {check}\n".encode()
+  return f"{number} {check * (least // len(check) + 1)}\n".encode()
 
 
 class Count:
   """What came back, and how long nothing did."""
 
-  def __init__(self) -> None:
+  def __init__(self, least: int) -> None:
+    self._least = least
     self.sent = self.received = self.lost = self.repeated = 0
     self.stall = 0.0
     self.error = ""
@@ -77,7 +79,7 @@ class Count:
   def took(self, text: bytes) -> None:
     """One line."""
     number, wanted = int(text.split()[0]), self.received + 1
-    if number > wanted or text + b"\n" != line(number):
+    if number > wanted or text + b"\n" != self.line(number):
       self.lost += 1
     elif number < wanted:
       self.repeated += 1
@@ -85,6 +87,10 @@ class Count:
     now = time.monotonic()
     self.stall = max(self.stall, now - self._last)
     self._last = now
+
+  def line(self, number: int) -> bytes:
+    """What is sent for a number."""
+    return line(number, self._least)
 
   def tell(self) -> None:
     """Prints the figures."""
@@ -98,7 +104,7 @@ def exchange(link: socket.socket, count: Count, pause: float) -> None:
   while True:
     if count.sent - count.received < _AHEAD and len(out) < _BUFFER:
       count.sent += 1
-      out += line(count.sent)
+      out += count.line(count.sent)
     ready, writable, _ = select.select(
       [link, sys.stdin], [link] if out else [], [], 0.02
     )
@@ -121,7 +127,7 @@ def exchange(link: socket.socket, count: Count, pause: float) -> None:
 def main(argv: list[str]) -> None:
   """Connects and counts."""
   with connected(argv[1], int(argv[2])) as link:
-    count = Count()
+    count = Count(int(argv[4]) if argv[4:] else 0)
     print("connected", flush=True)
     link.setblocking(False)  # noqa: FBT003 - socket has it so
     try:

@@ -64,17 +64,24 @@ class Stream:
   """One connection from a node to a guest that echoes."""
 
   def __init__(
-    self, node: Node, address: str, port: int, *, pause_s: float = 0
+    self,
+    node: Node,
+    address: str,
+    port: int,
+    *,
+    pause_s: float = 0,
+    message_bytes: int = 0,
   ):
     """Connects.
 
     @param pause_s: rest after each message, in seconds: at full speed it
       takes an emulated processor of its own
+    @param message_bytes: how long each is at least
 
     """
     self._ended = False
     self._last: Report | None = None
-    words = [address, str(port), str(pause_s)]
+    words = [address, str(port), str(pause_s), str(message_bytes)]
     argv = node.seen.argv(["python3", "-uc", _CLIENT, *words])
     self._process = subprocess.Popen(
       argv,

@@ -48,6 +48,9 @@ from cluster.test_console import _connected, _leave
 
 HV = ("num_ttys=0",)
 ECHO_PORT = 7000
+# Of a message, and of all before a move, in bytes.
+_LONG = 16 << 10
+_MUCH = 64 << 20
 # Found before Debian's own.
 _HIDING = "/usr/local/sbin/criu"
 _DOES_NOT_START = """#!/bin/sh
@@ -139,6 +142,28 @@ def test_a_connection_survives_and_loses_nothing(
   assert report is not None
   assert report.lost == report.repeated == 0
   assert report.received > 100
+
+
+@pytest.mark.criu
+def test_a_fast_connection_loses_nothing_either(cluster: Cluster) -> None:
+  """As fast as both ends are, with as much as fits on its way."""
+  instance = _listening(cluster)
+  with Stream(
+    cluster.master, instance.address, ECHO_PORT, message_bytes=_LONG
+  ) as stream:
+    for _ in range(2):
+      _let_pass(stream, _MUCH)
+      _migrate(instance)
+    stream.expect_progress()
+    report = stream.end()
+  assert report is not None
+  assert report.lost == report.repeated == 0
+
+
+def _let_pass(stream: Stream, amount: int) -> None:
+  """Waits until so many bytes have come back."""
+  enough = stream.report().received + amount // _LONG
+  wait_for(lambda: stream.report().received > enough, "much to pass")
 
 
 @pytest.mark.criu
