@@ -82,6 +82,15 @@ summary() {
   printf '%s\n' "$line"
 }
 
+# The commit, and whether anything but such records differs from it.
+what_is_checked() {
+  local changed
+  changed=$(git -C "$ROOT" status --porcelain --untracked-files=no \
+    -- . ':!qa/results')
+  printf '%s%s' "$(git -C "$ROOT" rev-parse --short HEAD)" \
+    "${changed:+-dirty}"
+}
+
 # What each kind gave when it last ran, for those who cannot run it; the runs of
 # one table may lie days apart. record KIND SINCE FROM: it began when the script
 # had run for SINCE seconds and REPORT had FROM lines.
@@ -95,7 +104,7 @@ record() {
       index($0, key "\n") != 1' "$file" 2>/dev/null
     printf '%s\n' "$key"
     date -u '+  date: %F %H:%M UTC'
-    printf '  commit: %s\n' "$(git -C "$ROOT" describe --always --dirty)"
+    printf '  commit: %s\n' "$(what_is_checked)"
     printf '  machine: %s\n' "$machine"
     printf '  time: %s min\n' $(((SECONDS - $2 + 30) / 60))
     for line in "${REPORT[@]:$3}"; do
