@@ -63,7 +63,7 @@ _NODES = ("node1", "node2")
 # takes one for itself.
 _IN_VM = os.environ.get("GANETI_LXC_VM") == "1"
 _PAUSE_S = 0.05 if _IN_VM else 0.0
-TOLD_EVERY_S = 0.1 if _IN_VM else 0.005
+_TOLD_EVERY_S = 0.1 if _IN_VM else 0.005
 _HOLD_S = 600.0 if _IN_VM else 60.0
 _SPARE_MIB = 256
 _AFTER_S = 1.0
@@ -209,7 +209,7 @@ def _move(lab: Lab, address: str) -> dict[str, Any]:
   argv = lab.argv("node1", "python3", "-uc", text, *words)
   with (
     watcher(lab.argv(source), _NAME) as seen,
-    client(argv, TOLD_EVERY_S) as one,
+    client(argv, _TOLD_EVERY_S) as one,
   ):
     time.sleep(_AFTER_S / 2)
     begun = time.monotonic()

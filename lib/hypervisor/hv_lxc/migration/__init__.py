@@ -99,7 +99,7 @@ CRIU and what it leaves to others:
   net_settings.py    What a guest has set for its network as a whole
   kept_addresses.py  Has a guest keep its IPv6 addresses without asking again
   absent_addresses.py  Connections that cannot be made again as they are
-  netns.py           The guest's network, as seen by a thread
+  netns.py           The guest's network, as seen by a program or a thread
   netlock.py         Gives a guest back its network when CRIU was killed
   group_tree.py      The control groups that a guest has made, on v2
   enforce.py         What LXC sets at a start and not at a restore

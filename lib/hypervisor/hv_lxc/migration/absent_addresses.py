@@ -75,16 +75,18 @@ _PROTOCOL = 239
 _TIMEOUT_S = 20.0
 
 
-def check(host: Host, name: str, init: int) -> None:
+def check(host: Host, name: str, init: int) -> set[Pair]:
   """Looks for connections that CRIU can never make again.
 
   It connects before it sets options: that of a socket that may send to all
   (SO_BROADCAST), and an interface, which an address of one link needs.
 
   @param init: the guest's process 1
+  @return: the addresses of all connections
   @raise Refused: there is one
 
   """
+  found: set[Pair] = set()
   for table in _TABLES:
     for local, remote in _connected(host, init, table):
       if is_hopeless(table, local, remote):
@@ -95,6 +97,8 @@ def check(host: Host, name: str, init: int) -> None:
           remedy="end it and try again; gnt-instance failover moves the"
           " instance with a restart",
         )
+      found.add((local, remote))
+  return found
 
 
 def is_hopeless(table: str, local: Address, remote: Address) -> bool:
@@ -130,8 +134,7 @@ def save(host: Host, name: str, init: int, images: Path) -> None:
   @raise Refused: one of them can never be made again
 
   """
-  check(host, name, init)
-  pairs = {p for table in _TABLES for p in _connected(host, init, table)}
+  pairs = check(host, name, init)
   text = json.dumps([(str(local), str(remote)) for local, remote in pairs])
   write_file(images / _NOTE, text)
 
@@ -226,11 +229,9 @@ def _change(host: Host, name: str, init: int, images: Path, verb: str) -> None:
     for a in addresses
   )
   write_file(batch, "".join(lines))
-  enter = ["nsenter", f"--net={host.proc}/{init}/ns/net"]
+  argv = [*netns.nsenter(host, init), "ip", "-force", "-batch", str(batch)]
   try:
-    done = host.run(
-      [*enter, "ip", "-force", "-batch", str(batch)], timeout_s=_TIMEOUT_S
-    )
+    done = host.run(argv, timeout_s=_TIMEOUT_S)
     if done.failed:
       _log.warning("Instance %s: %s", name, done.evidence())
   except LxcError as err:

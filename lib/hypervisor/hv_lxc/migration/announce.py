@@ -45,6 +45,7 @@ from pathlib import Path
 
 from ..errors import LxcError, one_line
 from ..host import Host
+from . import netns
 from .checksum import checksum
 
 _log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def announce(host: Host, name: str, init: int) -> None:
   @param init: the guest's process 1
 
   """
-  enter = ["nsenter", f"--net={host.proc}/{init}/ns/net"]
+  enter = netns.nsenter(host, init)
   try:
     listed = host.run([*enter, "ip", "-json", "addr"], timeout_s=_TIMEOUT_S)
     words = list(frames(listed.stdout))[:_MAX_FRAMES]

@@ -53,6 +53,7 @@ from typing import Any
 
 from ..errors import LxcError, one_line
 from ..host import Host, write_file
+from . import netns
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def keep(host: Host, name: str, init: int, batch: Path) -> None:
   @param batch: a file for the commands
 
   """
-  enter = ["nsenter", f"--net={host.proc}/{init}/ns/net", "ip"]
+  enter = [*netns.nsenter(host, init), "ip"]
   try:
     listed = host.run([*enter, "-json", "-6", "addr"], timeout_s=_TIMEOUT_S)
     show = ("-json", "-6", "route", "show", "table", "all", "proto", "kernel")

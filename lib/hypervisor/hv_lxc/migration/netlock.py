@@ -56,6 +56,7 @@ from .. import cgroup
 from ..errors import Failed, one_line
 from ..hierarchies import Hierarchies
 from ..host import Host
+from . import netns
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def end_restored(host: Host, images: Path, name: str, init: int) -> None:
 
   """
   for table in _old_tables(images)[:_MOST_TABLES]:
-    _delete_table(host, name, _enter(host, init), table)
+    _delete_table(host, name, netns.nsenter(host, init), table)
 
 
 def _old_tables(images: Path) -> list[str]:
@@ -108,12 +109,8 @@ def _old_tables(images: Path) -> list[str]:
   return found
 
 
-def _enter(host: Host, init: int) -> list[str]:
-  return ["nsenter", f"--net={host.proc}/{init}/ns/net"]
-
-
 def _delete_rules(host: Host, name: str, init: int) -> None:
-  enter = _enter(host, init)
+  enter = netns.nsenter(host, init)
   for table in _tables(host, enter):
     _delete_table(host, name, enter, table)
   for program in ("iptables", "ip6tables"):

@@ -27,9 +27,9 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""A guest's network, as seen by a thread of this process.
+"""A guest's network, as seen by a program or a thread of this process.
 
-No program is started: a thread has a network namespace of its own from
+For the latter none is started: a thread has a network namespace of its own from
 setns(2) until it ends, and sockets stay in the one they were made in.
 
 """
@@ -75,6 +75,11 @@ def inside(host: Host, init: int, act: Callable[[], _T]) -> _T:
   if errors:
     raise errors[0]
   return results[0]
+
+
+def nsenter(host: Host, init: int) -> list[str]:
+  """Begins the command line of a program that sees the guest's network."""
+  return ["nsenter", f"--net={host.proc}/{init}/ns/net"]
 
 
 def enter(host: Host, init: int) -> None:

@@ -40,7 +40,7 @@ ends by that, a host must not take it for more than a hint (RFC 1122,
 
 CRIU ends the repair mode of the restored sockets when the network is there,
 and has the kernel send a window probe for each (tcp(7), TCP_REPAIR).  So what
-is to be listened to are the guest's own packets, for as long as CRIU works.
+is to be listened to are the guest's own packets, until the restore has settled.
 
 """
 
