@@ -71,6 +71,7 @@ def wishes() -> Iterator[Check]:
   yield Check("CAP_SYS_RESOURCE", _sys_resource)
   yield Check("CRIU and TCP", _sockets, privileged=True)
   yield Check("CRIU network lock", _network_lock, privileged=True)
+  yield Check("firewalls of guests", _firewalls)
   for name, loss, remedy in _FEATURES:
     question = partial(_feature, name, loss, remedy)
     yield Check(f"CRIU {name}", question, privileged=True)
@@ -141,6 +142,24 @@ def _network_lock(node: Node) -> Problem | None:
     " neither iptables nor nftables is there",
     "run apt-get install iptables",
   )
+
+
+def _firewalls(node: Node) -> Problem | None:
+  """See L{firewall}: what CRIU saves of them is not enough."""
+  if not Criu(node).installed:
+    return None
+  if not node.has_program("nft"):
+    return Problem(
+      "nft is not installed, so instances cannot be migrated live",
+      "run apt-get install nftables",
+    )
+  if not node.has_program("iptables-nft-restore"):
+    return Problem(
+      "iptables is not installed, so instances with rules of iptables cannot"
+      " be migrated live",
+      "run apt-get install iptables",
+    )
+  return None
 
 
 def _feature(name: str, loss: str, remedy: str, node: Node) -> Problem | None:

@@ -97,6 +97,10 @@ CRIU and what it leaves to others:
   instance_files.py  The files that the monitor and the hooks live from
   guest_network.py   What CRIU leaves out of a guest's network
   net_settings.py    What a guest has set for its network as a whole
+  net_tables.py      Routes, rules and neighbours that CRIU does not save
+  route_dump.py      Routes, as "ip route save" writes them; no I/O
+  links.py           Interfaces that CRIU cannot make again
+  firewall.py        Rules that iptables has made
   kept_addresses.py  Has a guest keep its IPv6 addresses without asking again
   absent_addresses.py  Connections that cannot be made again as they are
   netns.py           The guest's network, as seen by a program or a thread

@@ -38,24 +38,20 @@ sockets are made the guest's network therefore has such addresses as its own.
 
 Which ones these are is tried where sockets are about to be made, for there are
 fewer ways than where the guest ran: interfaces have no carrier yet, which
-ignore_routes_with_linkdown minds, and CRIU restores no routing table but
-"main".  For some connections there is no way at all (L{check}).
+ignore_routes_with_linkdown minds.  For some connections there is no way at all
+(L{check}).
 
 """
 
-import contextlib
 import ipaddress
 import json
-import logging
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ..errors import LxcError, Refused, one_line
+from ..errors import Refused
 from ..host import Host, read_optional, write_file
 from . import netns
-
-_log = logging.getLogger(__name__)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Pair = tuple[Address, Address]
@@ -72,7 +68,6 @@ _EVERYBODY = ipaddress.IPv4Address("255.255.255.255")
 _NEAR_SCOPES = (1, 2)
 # Who has set a route (rtnetlink(7)); those below are in use or reserved.
 _PROTOCOL = 239
-_TIMEOUT_S = 20.0
 
 
 def check(host: Host, name: str, init: int) -> set[Pair]:
@@ -220,22 +215,9 @@ def give_up(host: Host, name: str, init: int, images: Path) -> None:
 
 def _change(host: Host, name: str, init: int, images: Path, verb: str) -> None:
   addresses: Sequence[str] = json.loads(read_optional(images / _MADE) or "[]")
-  if not addresses:
-    return
-  batch = images / "ganeti-routes"
-  lines = (
+  lines = [
     f"route {verb} local {ipaddress.ip_address(a)} dev lo table local"
-    f" proto {_PROTOCOL}\n"
+    f" proto {_PROTOCOL}"
     for a in addresses
-  )
-  write_file(batch, "".join(lines))
-  argv = [*netns.nsenter(host, init), "ip", "-force", "-batch", str(batch)]
-  try:
-    done = host.run(argv, timeout_s=_TIMEOUT_S)
-    if done.failed:
-      _log.warning("Instance %s: %s", name, done.evidence())
-  except LxcError as err:
-    _log.warning("Instance %s: %s", name, one_line(repr(err)))
-  finally:
-    with contextlib.suppress(FileNotFoundError):
-      batch.unlink()
+  ]
+  netns.ip_batch(host, name, init, images / "ganeti-routes", lines)

@@ -30,8 +30,11 @@
 """What CRIU leaves out of a guest's network, and what it trips over.
 
 net_settings.py      What a guest has set for its network as a whole
+net_tables.py        Routes, rules and neighbours that CRIU does not save
 kept_addresses.py    Its addresses of IPv6, which are not asked for again
 absent_addresses.py  Connections that cannot be made again as they are
+links.py             Interfaces that it cannot make again
+firewall.py          Rules that iptables has made
 netlock.py           Rules that an old CRIU forgets
 
 """
@@ -40,15 +43,25 @@ from pathlib import Path
 
 from ..errors import Failed
 from ..host import Host
-from . import absent_addresses, kept_addresses, net_settings, netlock
+from . import (
+  absent_addresses,
+  firewall,
+  kept_addresses,
+  links,
+  net_settings,
+  net_tables,
+  netlock,
+)
 
 
 def check(host: Host, name: str, init: int) -> None:
-  """Whether CRIU can make the guest's connections again.
+  """Whether the guest's network can be made again.
 
-  @raise Refused: with one that it cannot
+  @raise Refused: with what cannot
 
   """
+  links.check(host, name, init)
+  firewall.check(host, name, init)
   absent_addresses.check(host, name, init)
 
 
@@ -60,11 +73,16 @@ def save(host: Host, name: str, init: int, images: Path) -> None:
   @raise Failed: it cannot be done
 
   """
-  check(host, name, init)
+  links.check(host, name, init)
+  absent_addresses.check(host, name, init)
   # Not among the images, which are sent as soon as they are there.
-  kept_addresses.keep(host, name, init, images.with_name("addresses"))
+  batch = images.with_name("addresses")
+  kept_addresses.keep(host, name, init, batch)
+  links.mend(host, name, init, batch)
+  firewall.save(host, name, init, images)
   try:
     net_settings.save(host, init, images)
+    net_tables.save(host, name, init, images)
   except OSError as err:
     raise _failed(name, err) from err
 
@@ -82,6 +100,19 @@ def save_connections(host: Host, name: str, init: int, images: Path) -> None:
     raise _failed(name, err) from err
 
 
+def mend_images(name: str, images: Path) -> None:
+  """Before CRIU reads them.
+
+  @raise Failed: it cannot be done
+
+  """
+  try:
+    net_tables.mend_images(images)
+    firewall.mend_images(images)
+  except OSError as err:
+    raise _failed(name, err) from err
+
+
 def prepare(host: Host, name: str, init: int, images: Path) -> None:
   """Before sockets are made; interfaces, addresses and routes are there.
 
@@ -90,6 +121,8 @@ def prepare(host: Host, name: str, init: int, images: Path) -> None:
   """
   try:
     net_settings.restore(host, init, images)
+    net_tables.restore(host, name, init, images)
+    firewall.restore(host, name, init, images)
     absent_addresses.make_local(host, name, init, images)
   except OSError as err:
     raise _failed(name, err) from err

@@ -52,7 +52,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LxcError, one_line
-from ..host import Host, write_file
+from ..host import Host
 from . import netns
 
 _log = logging.getLogger(__name__)
@@ -81,16 +81,10 @@ def keep(host: Host, name: str, init: int, batch: Path) -> None:
     show = ("-json", "-6", "route", "show", "table", "all", "proto", "kernel")
     routes = host.run([*enter, *show], timeout_s=_TIMEOUT_S)
     lines = list(changes(listed.stdout, routes.stdout))
-    if not lines:
-      return
-    write_file(batch, "".join(f"{line}\n" for line in lines))
-    done = host.run([*enter, "-force", "-batch", str(batch)])
-    if done.failed:
-      _log.warning("Instance %s: %s", name, done.evidence())
-  except (LxcError, OSError, ValueError, KeyError, TypeError) as err:
+  except (LxcError, ValueError, KeyError, TypeError) as err:
     _log.warning("Instance %s: %s", name, one_line(repr(err)))
-  finally:
-    batch.unlink(missing_ok=True)
+    return
+  netns.ip_batch(host, name, init, batch, lines)
 
 
 def changes(addresses: str, routes: str) -> Iterator[str]:

@@ -36,14 +36,19 @@ setns(2) until it ends, and sockets stay in the one they were made in.
 
 import ctypes
 import errno
+import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..host import Host
+from ..errors import LxcError, one_line
+from ..host import Host, write_file
 
+_log = logging.getLogger(__name__)
+
+_TIMEOUT_S = 20.0
 _CLONE_NEWNET = 0x40000000
 # That of the process's first thread, whatever the others have entered.
 _OWN = Path("/proc/self/ns/net")
@@ -80,6 +85,32 @@ def inside(host: Host, init: int, act: Callable[[], _T]) -> _T:
 def nsenter(host: Host, init: int) -> list[str]:
   """Begins the command line of a program that sees the guest's network."""
   return ["nsenter", f"--net={host.proc}/{init}/ns/net"]
+
+
+def ip_batch(
+  host: Host, name: str, init: int, file: Path, lines: Sequence[str]
+) -> None:
+  """Has ip(8) carry out each line, in the guest's network.
+
+  That one does not work is logged, and no reason to fail.
+
+  @param name: the instance's, for the log
+  @param file: for the lines; it is removed
+  @param lines: commands without "ip"
+
+  """
+  if not lines:
+    return
+  argv = [*nsenter(host, init), "ip", "-force", "-batch", str(file)]
+  try:
+    write_file(file, "".join(f"{line}\n" for line in lines))
+    done = host.run(argv, timeout_s=_TIMEOUT_S)
+    if done.failed:
+      _log.warning("Instance %s: %s", name, done.evidence())
+  except (LxcError, OSError) as err:
+    _log.warning("Instance %s: %s", name, one_line(repr(err)))
+  finally:
+    file.unlink(missing_ok=True)
 
 
 def enter(host: Host, init: int) -> None:

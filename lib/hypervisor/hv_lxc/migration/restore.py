@@ -279,6 +279,7 @@ def _run(
   timeout_s: float,
 ) -> None:
   work = host.layout.migration(request.name)
+  guest_network.mend_images(request.name, work.images)
   offset = lxclog.prepare(paths.log_file)
   argv = criu.restore_argv(
     host.layout.lxcpath,

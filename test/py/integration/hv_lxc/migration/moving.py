@@ -194,6 +194,11 @@ class Moving:
       before_release=before_release,
     )
 
+  def move(self) -> None:
+    self.dump()
+    self.restore()
+    assert self.counts_on()
+
   def talk(self) -> "Talk":
     self.talks.append(Talk())
     return self.talks[-1]
@@ -212,6 +217,13 @@ class Moving:
     result = self._attach(*argv)
     assert not result.failed, result.evidence()
     return result.stdout.strip()
+
+  def in_its_network(self, *argv: str) -> str:
+    """What a program of the node says that sees the guest's network."""
+    enter = ("nsenter", f"--net=/proc/{self.init}/ns/net")
+    result = self.host.run([*enter, *argv])
+    assert not result.failed, result.evidence()
+    return result.stdout
 
   def order(self, program: str) -> None:
     """Has the guest end; the program may be killed by what it orders."""

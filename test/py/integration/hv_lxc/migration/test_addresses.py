@@ -69,15 +69,8 @@ def guest(tmp_path: Path) -> Iterator[Moving]:
     yield made
 
 
-def in_its_network(guest: Moving, *argv: str) -> str:
-  enter = ("nsenter", f"--net=/proc/{guest.init}/ns/net")
-  result = guest.host.run([*enter, *argv])
-  assert not result.failed, result.evidence()
-  return result.stdout
-
-
 def listeners(guest: Moving) -> str:
-  return in_its_network(guest, "ss", "-Hltn", f"sport = {BOUND_PORT}")
+  return guest.in_its_network("ss", "-Hltn", f"sport = {BOUND_PORT}")
 
 
 def listen(guest: Moving) -> None:
@@ -87,21 +80,15 @@ def listen(guest: Moving) -> None:
   assert wait_until(lambda: bool(listeners(guest)), WAIT_S)
 
 
-def move(guest: Moving) -> None:
-  guest.dump()
-  guest.restore()
-  assert guest.counts_on()
-
-
 def test_what_the_guest_has_set_for_its_network(guest: Moving) -> None:
   """It had the kernel's defaults again: 4096 connections could wait."""
   guest.start()
   for name, value in SETTINGS.items():
-    in_its_network(guest, "sh", "-c", f"echo {value} >/proc/sys/net/{name}")
-  move(guest)
+    guest.in_its_network("sh", "-c", f"echo {value} >/proc/sys/net/{name}")
+  guest.move()
   for name, value in SETTINGS.items():
     file = f"/proc/sys/net/{name}"
-    assert in_its_network(guest, "cat", file).strip() == value, name
+    assert guest.in_its_network("cat", file).strip() == value, name
 
 
 def test_a_daemon_that_listens_on_an_address_that_was_taken_away(
@@ -109,10 +96,10 @@ def test_a_daemon_that_listens_on_an_address_that_was_taken_away(
 ) -> None:
   """The guest was lost: it could be restored on neither node."""
   guest.start()
-  in_its_network(guest, "ip", "addr", "add", f"{FURTHER}/24", "dev", "eth0")
+  guest.in_its_network("ip", "addr", "add", f"{FURTHER}/24", "dev", "eth0")
   listen(guest)
-  in_its_network(guest, "ip", "addr", "del", f"{FURTHER}/24", "dev", "eth0")
-  move(guest)
+  guest.in_its_network("ip", "addr", "del", f"{FURTHER}/24", "dev", "eth0")
+  guest.move()
   assert f"{FURTHER}:{BOUND_PORT}" in listeners(guest)
 
 
@@ -126,8 +113,8 @@ def connection(guest: Moving, address: str) -> Iterator[None]:
     peer.sendall(b"x")
     assert peer.recv(1) == b"x"
     length = 64 if ":" in address else 24
-    in_its_network(
-      guest, "ip", "addr", "del", f"{address}/{length}", "dev", "eth0"
+    guest.in_its_network(
+      "ip", "addr", "del", f"{address}/{length}", "dev", "eth0"
     )
     yield
 
@@ -138,7 +125,7 @@ def test_a_connection_with_an_address_of_ipv6_that_was_taken_away(
   """A temporary address ends while connections last; the guest was lost."""
   guest.start()
   with connection(guest, ADDRESS6):
-    move(guest)
+    guest.move()
 
 
 def test_a_connection_with_an_address_that_was_taken_away(
@@ -147,7 +134,7 @@ def test_a_connection_with_an_address_that_was_taken_away(
   """The guest was lost: it could be restored on neither node."""
   guest.start()
   with connection(guest, ADDRESS):
-    move(guest)
+    guest.move()
 
 
 @pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit"])
@@ -158,8 +145,8 @@ def test_a_connection_with_a_peer_that_was_banned(
   talk = guest.talk()
   talk.exchange()
   ban = ("route", "add", kind, GATEWAY)
-  in_its_network(guest, "ip", *ban)
-  move(guest)
-  assert kind in in_its_network(guest, "ip", "route")
-  in_its_network(guest, "ip", "route", "del", kind, GATEWAY)
+  guest.in_its_network("ip", *ban)
+  guest.move()
+  assert kind in guest.in_its_network("ip", "route")
+  guest.in_its_network("ip", "route", "del", kind, GATEWAY)
   talk.exchange()

@@ -71,6 +71,7 @@ COMMANDS = (
   "sfdisk",
   "resize2fs",
   "nft",
+  "iptables-nft-restore",
   "xfs_growfs",
   "btrfs",
   "apparmor_parser",

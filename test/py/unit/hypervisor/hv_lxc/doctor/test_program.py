@@ -134,6 +134,23 @@ def test_feature_that_criu_lacks(
   assert said in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+  ("lacking", "package"),
+  [("nft", "nftables"), ("iptables-nft-restore", "iptables")],
+)
+def test_what_saves_the_firewall_of_a_guest(
+  node: FakeNode,
+  capsys: pytest.CaptureFixture[str],
+  lacking: str,
+  package: str,
+) -> None:
+  node.remove(f"bin/{lacking}")
+  doctor(node)
+  out = capsys.readouterr().out
+  assert "degraded  firewalls of guests" in out
+  assert f"run apt-get install {package}" in out
+
+
 def test_criu_that_does_not_start(
   node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,7 +70,7 @@ def runs_as_before(node: FakeCriu) -> bool:
 
 def asked_for_rules(node: FakeCriu) -> bool:
   calls = [list(call) for call in node.node.run.calls]
-  return any(call[0] == "nsenter" and "nft" in call for call in calls)
+  return any(call[0] == "nsenter" and "iptables" in call for call in calls)
 
 
 def test_everything_is_there_when_it_is_held(node: FakeCriu) -> None:

@@ -1,0 +1,265 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""A guest's firewall, which CRIU makes anew in the language of nft(8).
+
+It saves what C{nft list ruleset} says (criu/net.c).  Of rules that iptables has
+made for the kernel's nf_tables, which is what Debian's does, that is either not
+all: iptables finds its tables "incompatible" afterwards, and cannot change
+them; or nothing that nft could read again: a rule with "-m recent", as
+C{ufw limit} makes, is a comment, and the guest was lost.  So tables of iptables
+are saved and restored by iptables, and are taken out of CRIU's image before it
+reads it.
+
+That is tried first, in a network of its own, for iptables saves others' rules
+in its tables, too, and not as they are: of C{ip saddr {192.0.2.7, 192.0.2.9}
+drop} it makes "-j DROP" (1.8.11).  What nobody can make again is found before
+the guest is stopped.  The rules of an old iptables (legacy) CRIU saves as it
+should, but no set of ipset(8).
+
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..command import Result
+from ..errors import Failed, LxcError, Refused, one_line
+from ..host import Host, read_optional
+from . import netns
+
+_log = logging.getLogger(__name__)
+
+Table = tuple[str, str]
+
+# Of a family of nf_tables: what begins the names of programs, and the file.
+_PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
+_OF_CRIU = "nftables-*.img"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_BLOCK = re.compile(r"^\t(\S[^\n]*) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
+_COUNTED = re.compile(r"packets \d+ bytes \d+")
+_COMMENT = re.compile(r"^\t\t.*# xt_.*$", re.MULTILINE)
+_SECTION = re.compile(r"^\*([a-z]+)$", re.MULTILINE)
+_SET = re.compile(r"^-A .*(--match-set|-j SET) .*$", re.MULTILINE)
+_LEGACY_NAMES = {"ip": "ip_tables_names", "ip6": "ip6_tables_names"}
+_CHECK = 'nft list table "$1" "$2" | nft -c -f -'
+_TRY_IPTABLES = """\
+"$1"-nft-save -t "$3" | unshare --net sh -c '
+"$1"-nft-restore && exec nft list table "$2" "$3"' sh "$@"
+"""
+_SAVE = '"$1"-nft-save -c -t "$3" >>"$2"'
+_RESTORE = '"$1"-nft-restore -c <"$2"'
+_NO_SUCH_PROGRAM = 127
+_TIMEOUT_S = 30.0
+
+
+def check(host: Host, name: str, init: int) -> list[Table]:
+  """Whether the guest's rules can be made again.
+
+  @param init: the guest's process 1
+  @return: what iptables is to make
+  @raise Refused: they cannot
+
+  """
+  _check_legacy(host, name, init)
+  own = []
+  for family, table in _tables(host, name, init):
+    if not _NAME.fullmatch(table):
+      raise _refused(name, f"a table of nf_tables is named {table!r}")
+    if family in _PROGRAMS and _is_of_iptables(host, init, family, table):
+      own.append((family, table))
+    else:
+      _check_readable(host, name, init, family, table)
+  return own
+
+
+def save(host: Host, name: str, init: int, images: Path) -> None:
+  """Notes what iptables has made among CRIU's images.
+
+  @param init: the guest's process 1
+  @raise Refused: see check
+  @raise Failed: it cannot be saved
+
+  """
+  for family, table in check(host, name, init):
+    program = _PROGRAMS[family]
+    words = ["sh", program, str(_file(images, program)), table]
+    done = _run(host, init, ["sh", "-c", _SAVE, *words])
+    if done.failed:
+      raise Failed(
+        f"The firewall of instance {name} cannot be saved",
+        evidence=done.evidence(),
+      )
+
+
+def mend_images(images: Path) -> None:
+  """Before CRIU reads them: takes out what L{restore} brings.
+
+  @raise OSError: it cannot be done
+
+  """
+  own = [
+    (family, table)
+    for family, program in _PROGRAMS.items()
+    for table in _saved(images, program)
+  ]
+  for path in images.glob(_OF_CRIU) if own else ():
+    text = path.read_bytes()
+    left = without(text, own)
+    if left != text:
+      # CRIU takes an image that is not there for one without rules.
+      path.write_bytes(left) if left.strip(b"\0\n") else path.unlink()
+
+
+def without(rules: bytes, tables: Iterable[Table]) -> bytes:
+  """What C{nft list ruleset} says, without some tables."""
+  for family, table in tables:
+    block = rf"^table {family} {re.escape(table)} \{{\n.*?^\}}\n?"
+    pattern = re.compile(block.encode(), re.MULTILINE | re.DOTALL)
+    rules = pattern.sub(b"", rules)
+  return rules
+
+
+def restore(host: Host, name: str, init: int, images: Path) -> None:
+  """Makes the tables of iptables; CRIU has made the others.
+
+  @raise Failed: not all rules are there, so the guest may not run
+
+  """
+  for program in _PROGRAMS.values():
+    if list(_saved(images, program)):
+      argv = ["sh", "-c", _RESTORE, "sh", program, str(_file(images, program))]
+      done = _run(host, init, argv)
+      if done.failed:
+        raise Failed(
+          f"The firewall of instance {name} cannot be restored",
+          evidence=done.evidence(),
+          remedy="have the same version of iptables on both nodes",
+        )
+
+
+def _tables(host: Host, name: str, init: int) -> Iterator[Table]:
+  """Family and name of all that nf_tables has."""
+  done = _run(host, init, ["nft", "-j", "list", "tables"])
+  if done.status == _NO_SUCH_PROGRAM:
+    raise _refused(name, "its firewall cannot be looked at", "install nftables")
+  if done.failed:
+    # A kernel without nf_tables has no such rules.
+    _log.info("Instance %s: %s", name, done.evidence())
+    return
+  try:
+    for entry in json.loads(done.stdout)["nftables"]:
+      if "table" in entry:
+        yield str(entry["table"]["family"]), str(entry["table"]["name"])
+  except (ValueError, KeyError, TypeError) as err:
+    raise _refused(name, f"nft answered {one_line(done.stdout)}") from err
+
+
+def _is_of_iptables(host: Host, init: int, family: str, table: str) -> bool:
+  """Whether iptables makes the same table of what it saves of this one."""
+  words = ["sh", _PROGRAMS[family], family, table]
+  made = _run(host, init, ["sh", "-c", _TRY_IPTABLES, *words])
+  found = _run(host, init, ["nft", "list", "table", family, table])
+  return not made.failed and is_same(found.stdout, made.stdout)
+
+
+def is_same(table: str, other: str) -> bool:
+  """Whether another table has all that one has.
+
+  More chains may be there: iptables makes all that there can be.
+
+  @param table: what C{nft list table} says
+
+  """
+  blocks, others = _blocks(table), _blocks(other)
+  return bool(blocks) and all(others.get(k) == v for k, v in blocks.items())
+
+
+def _blocks(table: str) -> dict[str, str]:
+  return dict(_BLOCK.findall(_COUNTED.sub("", table)))
+
+
+def _check_legacy(host: Host, name: str, init: int) -> None:
+  for family, file in _LEGACY_NAMES.items():
+    if read_optional(host.proc / f"{init}/net/{file}"):
+      argv = [f"{_PROGRAMS[family]}-legacy-save"]
+      found = _SET.search(_run(host, init, argv).stdout)
+      if found:
+        raise _refused(name, f"a rule has a set of ipset: {found.group()}")
+
+
+def _check_readable(
+  host: Host, name: str, init: int, family: str, table: str
+) -> None:
+  done = _run(host, init, ["sh", "-c", _CHECK, "sh", family, table])
+  if done.failed:
+    raise _unreadable(name, family, table, done.stderr)
+  # Up to 1.0.6 nft tells what it has no word for in a comment.
+  listed = _run(host, init, ["nft", "list", "table", family, table])
+  found = _COMMENT.search(listed.stdout)
+  if found:
+    raise _unreadable(name, family, table, found.group())
+
+
+def _unreadable(name: str, family: str, table: str, said: str) -> Refused:
+  return _refused(
+    name,
+    f"a rule of its firewall (table {family} {table}) cannot be made again:"
+    f" {one_line(said)}",
+  )
+
+
+def _sections(saved: str) -> list[str]:
+  return _SECTION.findall(saved)
+
+
+def _saved(images: Path, program: str) -> list[str]:
+  return _sections(read_optional(_file(images, program)) or "")
+
+
+def _file(images: Path, program: str) -> Path:
+  return images / f"ganeti-{program}"
+
+
+def _run(host: Host, init: int, argv: list[str]) -> Result:
+  try:
+    return host.run([*netns.nsenter(host, init), *argv], timeout_s=_TIMEOUT_S)
+  except LxcError as err:
+    return Result(tuple(argv), _NO_SUCH_PROGRAM, "", str(err))
+
+
+def _refused(name: str, evidence: str, remedy: str = "") -> Refused:
+  return Refused(
+    f"Instance {name} cannot be migrated live",
+    evidence=evidence,
+    remedy=f"{remedy or 'take it away and try again'}; gnt-instance failover"
+    " moves the instance with a restart",
+  )
