@@ -40,8 +40,10 @@ reads it.
 That is tried first, in a network of its own, for iptables saves others' rules
 in its tables, too, and not as they are: of C{ip saddr {192.0.2.7, 192.0.2.9}
 drop} it makes "-j DROP" (1.8.11).  What nobody can make again is found before
-the guest is stopped.  The rules of an old iptables (legacy) CRIU saves as it
-should, but no set of ipset(8).
+the guest is stopped: sets of ipset(8) are in no image, for example.
+
+An old iptables (legacy) has tables of its own in the kernel.  These CRIU saves
+from 4.0 on, if at all; they are made once more by what made them.
 
 """
 
@@ -69,7 +71,8 @@ _COUNTED = re.compile(r"packets \d+ bytes \d+")
 _COMMENT = re.compile(r"^\t\t.*# xt_.*$", re.MULTILINE)
 _SECTION = re.compile(r"^\*([a-z]+)$", re.MULTILINE)
 _SET = re.compile(r"^-A .*(--match-set|-j SET) .*$", re.MULTILINE)
-_LEGACY_NAMES = {"ip": "ip_tables_names", "ip6": "ip6_tables_names"}
+# In /proc/PID/net, if there is any table.
+_LEGACY = {"iptables": "ip_tables_names", "ip6tables": "ip6_tables_names"}
 _CHECK = 'nft list table "$1" "$2" | nft -c -f -'
 _TRY_IPTABLES = """\
 "$1"-nft-save -t "$3" | unshare --net sh -c '
@@ -77,6 +80,8 @@ _TRY_IPTABLES = """\
 """
 _SAVE = '"$1"-nft-save -c -t "$3" >>"$2"'
 _RESTORE = '"$1"-nft-restore -c <"$2"'
+_SAVE_LEGACY = '"$1"-legacy-save -c >"$2"'
+_RESTORE_LEGACY = '"$1"-legacy-restore -w -c <"$2"'
 _NO_SUCH_PROGRAM = 127
 _TIMEOUT_S = 30.0
 
@@ -111,13 +116,9 @@ def save(host: Host, name: str, init: int, images: Path) -> None:
   """
   for family, table in check(host, name, init):
     program = _PROGRAMS[family]
-    words = ["sh", program, str(_file(images, program)), table]
-    done = _run(host, init, ["sh", "-c", _SAVE, *words])
-    if done.failed:
-      raise Failed(
-        f"The firewall of instance {name} cannot be saved",
-        evidence=done.evidence(),
-      )
+    _act(host, init, _SAVE, program, str(_file(images, program)), table)
+  for program in _legacy(host, init):
+    _act(host, init, _SAVE_LEGACY, program, str(_old_file(images, program)))
 
 
 def mend_images(images: Path) -> None:
@@ -148,22 +149,28 @@ def without(rules: bytes, tables: Iterable[Table]) -> bytes:
   return rules
 
 
-def restore(host: Host, name: str, init: int, images: Path) -> None:
+def restore(host: Host, init: int, images: Path) -> None:
   """Makes the tables of iptables; CRIU has made the others.
 
   @raise Failed: not all rules are there, so the guest may not run
 
   """
   for program in _PROGRAMS.values():
-    if list(_saved(images, program)):
-      argv = ["sh", "-c", _RESTORE, "sh", program, str(_file(images, program))]
-      done = _run(host, init, argv)
-      if done.failed:
-        raise Failed(
-          f"The firewall of instance {name} cannot be restored",
-          evidence=done.evidence(),
-          remedy="have the same version of iptables on both nodes",
-        )
+    file, old = _file(images, program), _old_file(images, program)
+    if file.exists():
+      _act(host, init, _RESTORE, program, str(file))
+    if old.exists():
+      _act(host, init, _RESTORE_LEGACY, program, str(old))
+
+
+def _act(host: Host, init: int, script: str, *words: str) -> None:
+  done = _run(host, init, ["sh", "-c", script, "sh", *words])
+  if done.failed:
+    raise Failed(
+      "The firewall of an instance cannot be saved or restored",
+      evidence=one_line(done.evidence()),
+      remedy="have the same version of iptables on both nodes",
+    )
 
 
 def _tables(host: Host, name: str, init: int) -> Iterator[Table]:
@@ -208,12 +215,21 @@ def _blocks(table: str) -> dict[str, str]:
 
 
 def _check_legacy(host: Host, name: str, init: int) -> None:
-  for family, file in _LEGACY_NAMES.items():
-    if read_optional(host.proc / f"{init}/net/{file}"):
-      argv = [f"{_PROGRAMS[family]}-legacy-save"]
-      found = _SET.search(_run(host, init, argv).stdout)
-      if found:
-        raise _refused(name, f"a rule has a set of ipset: {found.group()}")
+  for program in _legacy(host, init):
+    saved = _run(host, init, [f"{program}-legacy-save"])
+    if saved.failed:
+      raise _refused(name, saved.evidence(), "install iptables")
+    found = _SET.search(saved.stdout)
+    if found:
+      raise _refused(name, f"a rule has a set of ipset: {found.group()}")
+
+
+def _legacy(host: Host, init: int) -> list[str]:
+  return [
+    program
+    for program, file in _LEGACY.items()
+    if read_optional(host.proc / f"{init}/net/{file}")
+  ]
 
 
 def _check_readable(
@@ -247,6 +263,10 @@ def _saved(images: Path, program: str) -> list[str]:
 
 def _file(images: Path, program: str) -> Path:
   return images / f"ganeti-{program}"
+
+
+def _old_file(images: Path, program: str) -> Path:
+  return images / f"ganeti-{program}-legacy"
 
 
 def _run(host: Host, init: int, argv: list[str]) -> Result:

@@ -122,7 +122,7 @@ def prepare(host: Host, name: str, init: int, images: Path) -> None:
   try:
     net_settings.restore(host, init, images)
     net_tables.restore(host, name, init, images)
-    firewall.restore(host, name, init, images)
+    firewall.restore(host, init, images)
     absent_addresses.make_local(host, name, init, images)
   except OSError as err:
     raise _failed(name, err) from err

@@ -161,13 +161,38 @@ def test_a_name_that_is_none(guest: Guest) -> None:
     guest.check()
 
 
-def test_sets_of_ipset_and_an_old_iptables(guest: Guest) -> None:
+@pytest.fixture
+def old_iptables(guest: Guest) -> Guest:
   names = guest.host.proc / f"{INIT}/net/ip_tables_names"
   names.parent.mkdir(parents=True)
   names.write_text("filter\n")
-  guest.say("iptables-legacy-save", WITH_SET)
+  return guest
+
+
+def test_sets_of_ipset_and_an_old_iptables(old_iptables: Guest) -> None:
+  old_iptables.say("iptables-legacy-save", WITH_SET)
   with pytest.raises(Refused, match="--match-set banned"):
-    guest.check()
+    old_iptables.check()
+
+
+def test_an_old_iptables_that_is_not_here(old_iptables: Guest) -> None:
+  old_iptables.say("iptables-legacy-save", status=127)
+  with pytest.raises(Refused, match="install iptables"):
+    old_iptables.check()
+
+
+def test_what_an_old_iptables_has_made(
+  old_iptables: Guest, tmp_path: Path
+) -> None:
+  """CRIU of Debian 12 forgets it."""
+  firewall.save(old_iptables.host, NAME, INIT, tmp_path)
+  file = tmp_path / "ganeti-iptables-legacy"
+  assert old_iptables.asked[-1].endswith(
+    f'-legacy-save -c >"$2" sh iptables {file}'
+  )
+  file.write_text("*filter\nCOMMIT\n")
+  firewall.restore(old_iptables.host, INIT, tmp_path)
+  assert old_iptables.asked[-1].endswith(f" sh iptables {file}")
 
 
 def test_no_nft(guest: Guest) -> None:
@@ -211,7 +236,7 @@ def test_images_of_an_older_driver(tmp_path: Path, guest: Guest) -> None:
   image = tmp_path / "nftables-10.img"
   image.write_text(NAT)
   firewall.mend_images(tmp_path)
-  firewall.restore(guest.host, NAME, INIT, tmp_path)
+  firewall.restore(guest.host, INIT, tmp_path)
   assert image.read_text() == NAT
   assert not guest.asked
 
@@ -222,7 +247,7 @@ def test_a_guest_does_not_run_without_its_rules(
   (tmp_path / "ganeti-ip6tables").write_text(SAVED)
   guest.say("sh", status=1, stderr="unknown match")
   with pytest.raises(Failed, match="unknown match"):
-    firewall.restore(guest.host, NAME, INIT, tmp_path)
+    firewall.restore(guest.host, INIT, tmp_path)
 
 
 def test_rules_that_cannot_be_saved(tmp_path: Path, guest: Guest) -> None:
