@@ -103,6 +103,10 @@ CRIU and what it leaves to others:
   firewall.py        Rules that iptables has made
   kept_addresses.py  Has a guest keep its IPv6 addresses without asking again
   absent_addresses.py  Connections that cannot be made again as they are
+  memberships.py     Multicast groups that sockets have joined
+  multicast_tables.py  Those of a guest, by interface
+  multicast_sockets.py  Those of a socket, and how it sends
+  sockets.py         Sockets of a guest's processes, by duplicates
   netns.py           The guest's network, as seen by a program or a thread
   netlock.py         Gives a guest back its network when CRIU was killed
   group_tree.py      The control groups that a guest has made, on v2

@@ -35,6 +35,7 @@ kept_addresses.py    Its addresses of IPv6, which are not asked for again
 absent_addresses.py  Connections that cannot be made again as they are
 links.py             Interfaces that it cannot make again
 firewall.py          Rules that iptables has made
+memberships.py       Multicast groups that sockets have joined
 netlock.py           Rules that an old CRIU forgets
 
 """
@@ -48,6 +49,7 @@ from . import (
   firewall,
   kept_addresses,
   links,
+  memberships,
   net_settings,
   net_tables,
   netlock,
@@ -83,6 +85,8 @@ def save(host: Host, name: str, init: int, images: Path) -> None:
   try:
     net_settings.save(host, init, images)
     net_tables.save(host, name, init, images)
+    # Last: the guest may open and close sockets until it stands still.
+    memberships.save(host, name, init, images)
   except OSError as err:
     raise _failed(name, err) from err
 
@@ -140,6 +144,17 @@ def complete(host: Host, name: str, init: int, images: Path) -> None:
     net_settings.complete(host, init, images)
   except OSError as err:
     raise _failed(name, err) from err
+
+
+def join_groups(host: Host, name: str, init: int, images: Path) -> None:
+  """When the guest is connected and does not run yet.
+
+  Its kernel says a few times within about a second that it has joined, and
+  then waits to be asked (igmp_group_added, net/ipv4/igmp.c): a switch that
+  minds who hears what would not know of it.
+
+  """
+  memberships.restore(host, name, init, images)
 
 
 def _failed(name: str, err: OSError) -> Failed:

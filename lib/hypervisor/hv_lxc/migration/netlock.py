@@ -43,20 +43,17 @@ the number of this node (mended in 4.1 by its commit f83931542).
 """
 
 import contextlib
-import ctypes
 import json
 import logging
-import os
 import re
 import socket
-from collections.abc import Iterable
 from pathlib import Path
 
 from .. import cgroup
 from ..errors import Failed, one_line
 from ..hierarchies import Hierarchies
 from ..host import Host
-from . import netns
+from . import netns, sockets
 
 _log = logging.getLogger(__name__)
 
@@ -70,9 +67,7 @@ _LARGEST_RULES = 16 << 20
 _MOST_TABLES = 8
 # netfilter.c, iptables_network_lock_internal
 _CHAIN = "CRIU"
-_SYS_PIDFD_GETFD = 438
 _TCP_REPAIR = 19
-_MAX_FDS = 100_000
 _TIMEOUT_S = 20.0
 
 
@@ -160,41 +155,9 @@ def _delete_chain(host: Host, name: str, tables: list[str]) -> None:
 
 
 def _end_repair(host: Host, pid: int) -> None:
-  try:
-    pidfd = os.pidfd_open(pid)
-  except OSError:
-    return
-  try:
-    for number in _sockets(host, pid):
-      _end_repair_of(pidfd, number)
-  finally:
-    os.close(pidfd)
-
-
-def _sockets(host: Host, pid: int) -> Iterable[int]:
-  found: list[int] = []
-  with contextlib.suppress(OSError), os.scandir(host.proc / f"{pid}/fd") as fds:
-    for entry in fds:
-      with contextlib.suppress(OSError):
-        if str(Path(entry.path).readlink()).startswith("socket:"):
-          found.append(int(entry.name))
-      if len(found) >= _MAX_FDS:
-        break
-  return found
-
-
-def _end_repair_of(pidfd: int, number: int) -> None:
-  """Ends repair mode as CRIU does, by a duplicate of the descriptor."""
-  libc = ctypes.CDLL(None, use_errno=True)
-  # pidfd_getfd(2), Linux 5.6; Python has no function for it.
-  fd = libc.syscall(
-    ctypes.c_long(_SYS_PIDFD_GETFD),
-    ctypes.c_int(pidfd),
-    ctypes.c_int(number),
-    ctypes.c_uint(0),
-  )
-  if fd < 0:
-    return
-  with contextlib.suppress(OSError), socket.socket(fileno=fd) as duplicate:
-    if duplicate.getsockopt(socket.IPPROTO_TCP, _TCP_REPAIR) == 1:
-      duplicate.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 0)
+  """Ends repair mode as CRIU does, by duplicates of the descriptors."""
+  with contextlib.suppress(OSError), sockets.of(host, pid) as found:
+    for number in found.names():
+      with contextlib.suppress(OSError), found.duplicate(number) as duplicate:
+        if duplicate.getsockopt(socket.IPPROTO_TCP, _TCP_REPAIR) == 1:
+          duplicate.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 0)

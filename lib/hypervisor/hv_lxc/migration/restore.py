@@ -184,6 +184,7 @@ def _bring_up(
   cgroup.prepare(trees, request.name)
   config = instance_files.config(paths.config)
   enforce.allow_devices(trees, request.name, config)
+  images = host.layout.migration(request.name).images
   clock.append(time.monotonic())
 
   def restored() -> None:
@@ -191,9 +192,11 @@ def _bring_up(
     enforce.forbid_making(trees, request.name, config)
     enforce.set_limits(trees, request.name, config, paths)
     # Before it is connected: it would say that addresses of others are its own.
-    _complete_network(host, trees, request.name)
+    init = _init(host, trees, request.name)
+    guest_network.complete(host, request.name, init, images)
     for nic in _nics(noted):
       nic_links.configure(host, paths.nic_hook("up"), paths.nic_env(nic.index))
+    guest_network.join_groups(host, request.name, init, images)
     pressure.arm_again(host, trees, request.name)
     reload.tell_init(host, trees, request.name)
     clock.append(time.monotonic())
@@ -232,13 +235,12 @@ def settle(host: Host, trees: Hierarchies, name: str) -> None:
     reload.complete(host, trees, name, init)
 
 
-def _complete_network(host: Host, trees: Hierarchies, name: str) -> None:
+def _init(host: Host, trees: Hierarchies, name: str) -> int:
   init = cgroup.init_pid(host, trees, name)
   if init is None:
     # It must not run with what it had while its sockets were made.
     raise Failed(f"Instance {name} has ended before it was let go")
-  images = host.layout.migration(name).images
-  guest_network.complete(host, name, init, images)
+  return init
 
 
 def _put_files(

@@ -55,13 +55,18 @@ def make_root(
   assert busybox, "busybox is not installed"
   for name in (*_DIRECTORIES, *more):
     (root / name).mkdir(parents=True)
-  shutil.copy(busybox, root / "bin/busybox")
-  for word in run(["ldd", busybox]).stdout.split():
-    if word.startswith("/"):
-      target = root / word[1:]
-      target.parent.mkdir(parents=True, exist_ok=True)
-      shutil.copy(word, target)
+  add(root, busybox)
   for applet in applets:
     (root / "bin" / applet).symlink_to("busybox")
   for applet in in_sbin:
     (root / "sbin" / applet).symlink_to("../bin/busybox")
+
+
+def add(root: Path, program: str) -> None:
+  """Has it a program of the node's, in /bin, with its libraries."""
+  shutil.copy(program, root / "bin")
+  for word in run(["ldd", program]).stdout.split():
+    if word.startswith("/"):
+      target = root / word[1:]
+      target.parent.mkdir(parents=True, exist_ok=True)
+      shutil.copy(word, target)

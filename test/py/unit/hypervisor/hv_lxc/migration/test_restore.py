@@ -130,6 +130,15 @@ def test_its_network_is_complete_before_others_are_on_it(
   assert node.events.index("complete") < node.events.index("nic-up")
 
 
+def test_groups_are_joined_when_others_are_told_of_it(
+  node: FakeCriu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """A switch would not know that the guest wants to hear them."""
+  monkeypatch.setattr(guest_network, "join_groups", _note(node, "joined"))
+  run(node, lambda: node.events.append("held"))
+  assert node.events[-3:] == ["nic-up", "joined", "held"]
+
+
 def test_record_is_of_this_node(node: FakeCriu) -> None:
   saved = node.work.files / "record.json"
   saved.write_text(saved.read_text().replace(BOOT_ID, "another-boot"))
