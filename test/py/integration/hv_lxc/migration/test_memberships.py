@@ -125,7 +125,10 @@ def hears(guest: Moving, send: Callable[[bytes], None], text: bytes) -> bool:
 UDP = f"UDP4-RECV:{PORT},ip-add-membership={GROUP}:eth0"
 UDP6 = f"UDP6-RECV:{PORT},ipv6-join-group=[{GROUP6}]:eth0"
 RAW = f"IP4-RECV:{VRRP},ip-add-membership={ROUTERS}:eth0"
-SOURCE = f"ip-add-source-membership={ONE_SOURCE}:{ADDRESS}:{GATEWAY}"
+# IP_ADD_SOURCE_MEMBERSHIP, for which Debian 12's socat has no name (ip(7)).
+SOURCE = "setsockopt-listen=0:39:x" + "".join(
+  socket.inet_aton(address).hex() for address in (ONE_SOURCE, ADDRESS, GATEWAY)
+)
 
 
 @pytest.mark.parametrize(
