@@ -50,7 +50,7 @@ L{lost} tells what survives a migration in part only.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .doctor import filerules, mountrules
+from .doctor import filerules, mountrules, sessions
 from .doctor.guest import Abilities, Guest, Process
 from .errors import one_line
 
@@ -144,15 +144,31 @@ def _all(guest: Guest, node: Abilities, init: Process) -> Iterator[Blocker]:
     text for process in members for text in process.namespaces.values()
   )
   yield from _mounts(guest, node, init)
+  for process in sessions.astray(members, init):
+    yield _blocker(
+      process,
+      f"session {process.session}",
+      "its session's leader is gone or not above it, and process 1 has not"
+      " adopted it (CRIU: Can't find a session leader)",
+      "restart it; a daemon below another program than the guest's init had"
+      " better not fork twice",
+    )
+  # CRIU knows them all: what a service opened before it got mounts of its own
+  # is found by those of process 1 (criu/mount.c, lookup_mnt_id).
+  numbers = frozenset(
+    mount.number for space in guest.mounts.values() for mount in space
+  )
   for process in members:
     yield from _process(process, init, node)
-    mounts = guest.mounts.get(process.namespaces.get("mnt", ""), ())
+    yield from _memory(process)
+    yield from _removed(process)
+    seen = guest.mounts.get(process.namespaces.get("mnt", ""), ())
     around = filerules.Around(
       guest=guest,
       node=node,
       process=process,
       namespaces=spaces,
-      mounts=frozenset(mount.number for mount in mounts),
+      mounts=numbers if seen else frozenset(),
     )
     for file in process.files:
       for reason, remedy in filerules.why_not(file, around):
@@ -196,6 +212,20 @@ def _process(
       "CRIU cannot attach to what a debugger holds",
       "end the debugger or strace",
     )
+  if process.stopped and not node.stopped_tasks:
+    # ptrace(2) waits for it to be stopped by another: kernel/ptrace.c,
+    # JOBCTL_TRAPPING; CRIU and the guest would stand still until then.
+    yield _blocker(
+      process,
+      "stopped",
+      "CRIU cannot attach to what was stopped before it is frozen by the v1"
+      " freezer, and would wait for ever",
+      "have it go on (fg, kill -CONT), or end it",
+    )
+  yield from _namespaces(process, init, node)
+
+
+def _memory(process: Process) -> Iterator[Blocker]:
   for path in process.device_maps:
     yield _blocker(
       process,
@@ -204,7 +234,44 @@ def _process(
       " mapping)",
       "end the program",
     )
-  yield from _namespaces(process, init, node)
+  for path in process.sealed_maps:
+    # criu/memfd.c, apply_memfd_seals: mappings are there before the seals.
+    yield _blocker(
+      process,
+      f"mapping of {path}",
+      "it is sealed against writing, which cannot be done again while it is"
+      " mapped (CRIU: Cannot apply seals on memfd)",
+      "end the program",
+    )
+  if process.program.startswith("/memfd:"):
+    # criu/files-reg.c, collect_special_file: looks among files of disks only.
+    yield _blocker(
+      process,
+      f"program {process.program}",
+      "it runs from memory, where CRIU does not find it again (CRIU: No entry"
+      " for reg-file-ID)",
+      "end the program",
+    )
+
+
+def _removed(process: Process) -> Iterator[Blocker]:
+  """What CRIU makes again for a moment, under the name that it had."""
+  for thing in process.taken:
+    yield _blocker(
+      process,
+      thing,
+      "it was removed, and its name is another's by now or cannot be had"
+      " (CRIU: Couldn't unlink remap, Can't create ghost)",
+      "restart the program",
+    )
+  if process.foreground_gone:
+    yield _blocker(
+      process,
+      "terminal",
+      "no process is left of the group in its foreground (CRIU: tty: Failed to"
+      " set group)",
+      "end the session, or run a command there",
+    )
 
 
 def _namespaces(

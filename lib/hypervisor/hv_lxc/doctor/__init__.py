@@ -35,6 +35,8 @@ What keeps a guest from moving (C{blockers} has the rules of processes):
   reading.py       A guest, read from /proc without disturbing it
   filerules.py     Which open files CRIU cannot save, and why
   mountrules.py    Which mounts CRIU cannot make again, and why
+  sessions.py      Which processes are in a session it cannot bring them into
+  taken.py         What was removed, and whose name another has by now
   abilities.py     What this node's kernel and CRIU can do
   facts.py         What has to be alike on two nodes, and what differs
   elsewhere.py     To which nodes a guest could be moved, asked by ssh

@@ -34,6 +34,7 @@ to 4.2, and what it said when it was tried.
 
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -77,6 +78,8 @@ _CONSOLES = range(1, 64)
 _MISC_KNOWN = frozenset({200, 235})
 _FUSE = (_MISC, 229)
 _MIB = 1 << 20
+# Threads and descriptors exist later than files are opened.
+_PROC_LATE = re.compile(r"/proc/(\d+)/(?:task/(?!\1(?:/|$))\d+|fdinfo/\d)")
 _SO_PASSCRED = 16
 
 
@@ -85,7 +88,8 @@ class Around:
   """What a descriptor is judged against.
 
   @ivar namespaces: those that processes of the guest are in
-  @ivar mounts: numbers of the mounts that the process sees
+  @ivar mounts: numbers of the mounts that processes of the guest see; empty
+      if the process's own are unknown
 
   """
 
@@ -151,6 +155,13 @@ def _path(file: OpenFile, around: Around) -> Iterator[Why]:
       "it waits for pressure of the whole node (PSI), which CRIU does not"
       " bring back, so the program would spin",
       "end the program",
+    )
+  elif _PROC_LATE.match(file.target):
+    # criu/cr-restore.c: files first, threads last.
+    yield Why(
+      "it is about a thread or a descriptor, which is not there yet when files"
+      " are opened again (CRIU: Can't open file proc/... on restore)",
+      "end the program, or have it close the file",
     )
   elif file.device and not _is_known_device(file):
     yield _device(file)

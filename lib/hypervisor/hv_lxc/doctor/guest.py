@@ -81,6 +81,7 @@ class OpenFile:
   @ivar device: what it is, if it is a device node
   @ivar protocol: of a socket, as the kernel calls it; "" if unknown
   @ivar unlinked_bytes: what a file without a name holds on its disk
+  @ivar is_removed: a file or directory on a disk or in a tmpfs without a name
   @ivar watches: of an inotify descriptor
 
   """
@@ -93,6 +94,7 @@ class OpenFile:
   device: Device | None = None
   protocol: str = ""
   unlinked_bytes: int = 0
+  is_removed: bool = False
   watches: tuple[Watch, ...] = ()
 
   @property
@@ -111,9 +113,17 @@ class Process:
   @ivar parent: likewise
   @ivar uids: real, effective, saved, of the file system
   @ivar tracer: who traces it, 0 if nobody does
+  @ivar stopped: by SIGSTOP or from a terminal (Ctrl-Z)
+  @ivar number: as the guest numbers it; 0 if that is unknown
   @ivar session: its session as the guest numbers it; 0 for one whose
       leader is outside of the guest
   @ivar namespaces: "uts": "uts:[4026531838]", ...
+  @ivar program: the text of the link /proc/PID/exe
+  @ivar taken: what it holds that was removed, and whose name another has by
+      now: "working directory /srv/app"
+  @ivar sealed_maps: shared mappings of files in memory that nobody may write
+      to any more (memfd_create(2), F_SEAL_WRITE)
+  @ivar foreground_gone: no process is left of its terminal's foreground group
   @ivar device_maps: paths of devices that are mapped into its memory
   @ivar unseen: the caller may not look at its files
 
@@ -124,9 +134,15 @@ class Process:
   parent: int = 0
   uids: tuple[int, ...] = (0, 0, 0, 0)
   tracer: int = 0
+  stopped: bool = False
+  number: int = 0
   session: int = 1
   namespaces: Mapping[str, str] = field(default_factory=dict)
   files: tuple[OpenFile, ...] = ()
+  program: str = ""
+  taken: tuple[str, ...] = ()
+  sealed_maps: tuple[str, ...] = ()
+  foreground_gone: bool = False
   device_maps: tuple[str, ...] = ()
   unseen: bool = False
 
@@ -169,6 +185,8 @@ class Abilities:
   @ivar packet_sockets: there is af_packet_diag
   @ivar bpf_maps: CRIU was built with libbpf
   @ivar pidfds: CRIU is 4.1 or later
+  @ivar stopped_tasks: what is stopped can be attached to while it is frozen;
+      under the v1 freezer it cannot
   @ivar nested_mounts: mounts of nested namespaces can be made again
       (criu check --feature move_mount_set_group)
   @ivar ghost_limit: bytes of a file without a name that are kept; the
@@ -185,6 +203,7 @@ class Abilities:
   packet_sockets: bool = True
   bpf_maps: bool = False
   pidfds: bool = True
+  stopped_tasks: bool = True
   nested_mounts: bool = True
   ghost_limit: int = 64 << 20
   file_systems: frozenset[str] = frozenset({"hugetlbfs", "tracefs"})

@@ -50,7 +50,6 @@ _FILE_SYSTEMS = frozenset(
     "devtmpfs",
     "fusectl",
     "mqueue",
-    "overlay",
     "proc",
     "pstore",
     "securityfs",
@@ -60,6 +59,7 @@ _FILE_SYSTEMS = frozenset(
   }
 )
 CONSOLE = "/dev/console"
+_REMOVED = "//deleted"
 
 
 def why_not(
@@ -83,17 +83,38 @@ def why_not(
         "set the hypervisor parameter num_ttys to 0, restart the instance",
       )
     return
+  if mount.root.endswith(_REMOVED):
+    # criu/mount-v2.c: what has the name by now is in the way.
+    yield Why(
+      f"it shows {mount.root.removesuffix(_REMOVED)}, which was removed or"
+      " replaced since (CRIU: Can't re-create deleted file)",
+      f"run umount {mount.mount_point} in the guest, and mount it anew",
+    )
+    return
   if (
     mount.devno in guest.node_devices
     or mount.mount_point in node.external_points
     or mount.mount_point == "/"
   ):
     return
+  yield from _cannot_mount(mount, mounts, node)
+
+
+def _cannot_mount(
+  mount: MountEntry, mounts: tuple[MountEntry, ...], node: Abilities
+) -> Iterator[Why]:
   if mount.fs_type.startswith("fuse") and mount.fs_type != "fusectl":
     yield Why(
       "a program in the guest serves this file system (CRIU: failed to dump"
       " fs: always fail)",
       f"run umount {mount.mount_point} in the guest",
+    )
+  elif mount.fs_type == "overlay":
+    # criu/mount.c: paths in its options are the node's where it is mounted.
+    yield Why(
+      "CRIU does not find its layers when it mounts it again (CRIU: Unable to"
+      " mount overlay)",
+      f"end what uses it, and run umount {mount.mount_point} in the guest",
     )
   elif mount.fs_type not in _FILE_SYSTEMS | node.file_systems:
     yield Why(

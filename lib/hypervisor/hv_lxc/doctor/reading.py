@@ -36,15 +36,17 @@ whoever asks waiting for ever.  A process that ends meanwhile is left out.
 """
 
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .. import cgroup, cgtree, hierarchies, mountinfo
+from .. import cgroup, cgtree, hierarchies, mountinfo, procfs
 from ..errors import Refused
 from ..host import Host, read_optional
 from ..mountinfo import MountEntry
+from . import taken
 from .guest import Device, Guest, OpenFile, Process, Watch
 
 _LOCAL = frozenset(
@@ -56,10 +58,15 @@ _GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENODEV})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _WATCH = re.compile(r"^inotify wd:\S+ ino:(\S+) sdev:(\S+)", re.MULTILINE)
 _DEVICE_MAP = re.compile(r"^(?:\S+ +){5}(/dev/(?!zero|shm/).*)$", re.MULTILINE)
+_SHARED_MEMFD = re.compile(
+  r"^(\S+) ..?.s (?:\S+ +){3}(/memfd:.*)$", re.MULTILINE
+)
 _SOCKET_NAME = "system.sockprotoname"
 _INODE_COLUMN = 6
 _MINOR_BITS = 20
 _PTYS = "/dev/pts/"
+_GROUP, _TERMINAL, _FOREGROUND = 2, 4, 5
+_F_GET_SEALS, _F_SEAL_WRITE = 1034, 8
 _BLOCK = 512
 
 
@@ -93,8 +100,10 @@ def read_processes(
   mounts: dict[str, tuple[MountEntry, ...]] = {}
   unix: dict[str, frozenset[int]] = {}
   processes = []
-  for pid in pids:
-    process = _process(host, pid, mounts)
+  numbers = tuple(pids)
+  groups = _process_groups(host, numbers)
+  for pid in numbers:
+    process = _process(host, pid, mounts, init=init, groups=groups)
     if process is None:
       continue
     processes.append(process)
@@ -113,8 +122,27 @@ def read_processes(
   )
 
 
+def _process_groups(host: Host, pids: Iterable[int]) -> frozenset[int]:
+  """The process groups of the guest, as the node numbers them."""
+  stats = (procfs.stat_fields(host.proc, pid) for pid in pids)
+  return frozenset(int(s[_GROUP]) for s in stats if len(s) > _GROUP)
+
+
+def _foreground_gone(host: Host, pid: int, groups: frozenset[int]) -> bool:
+  stat = procfs.stat_fields(host.proc, pid)
+  if len(stat) <= _FOREGROUND or not int(stat[_TERMINAL]):
+    return False
+  foreground = int(stat[_FOREGROUND])
+  return foreground > 0 and foreground not in groups
+
+
 def _process(
-  host: Host, pid: int, mounts: dict[str, tuple[MountEntry, ...]]
+  host: Host,
+  pid: int,
+  mounts: dict[str, tuple[MountEntry, ...]],
+  *,
+  init: int,
+  groups: frozenset[int],
 ) -> Process | None:
   """A process; None if it is gone or a zombie."""
   home = host.proc / str(pid)
@@ -135,17 +163,25 @@ def _process(
   try:
     files = tuple(_files(home, kinds))
     maps = _device_maps(home)
+    gone = tuple(taken.found(host.proc, pid, init, files))
+    sealed = tuple(_sealed_maps(home))
   except PermissionError:
-    files, maps = (), ()
+    files, maps, gone, sealed = (), (), (), ()
   return Process(
     pid=pid,
     command=fields.get("Name", "").strip(),
     parent=int(fields.get("PPid", "0")),
     uids=tuple(map(int, fields.get("Uid", "0").split())),
     tracer=int(fields.get("TracerPid", "0")),
+    stopped=fields.get("State", "").startswith("T"),
+    number=int(fields.get("NSpid", "0").split()[-1]),
     session=int(fields.get("NSsid", "1").split()[-1]),
     namespaces=spaces,
     files=files,
+    program=_link(home / "exe"),
+    taken=gone,
+    sealed_maps=sealed,
+    foreground_gone=_foreground_gone(host, pid, groups),
     device_maps=maps,
     unseen=not space or not os.access(home / "fd", os.R_OK),
   )
@@ -185,11 +221,11 @@ def _file(home: Path, fd: int, target: str, kinds: dict[int, str]) -> OpenFile:
     line.split(":\t", 1) for line in info.splitlines() if ":\t" in line
   )
   mount = int(values.get("mnt_id", "-1"))
-  device, held, super_block = None, 0, ""
+  device, held, is_removed, super_block = None, 0, False, ""
   if target.startswith(_PTYS) and mount not in kinds:
     super_block = _super_block(path)
   elif target.startswith("/") and kinds.get(mount) in _LOCAL:
-    device, held = _look(path)
+    device, held, is_removed = _look(path)
   return OpenFile(
     fd=fd,
     target=target,
@@ -199,22 +235,25 @@ def _file(home: Path, fd: int, target: str, kinds: dict[int, str]) -> OpenFile:
     device=device,
     protocol=_protocol(path) if target.startswith("socket:") else "",
     unlinked_bytes=held,
+    is_removed=is_removed,
     watches=tuple(_watches(info)) if "inotify" in target else (),
   )
 
 
-def _look(path: Path) -> tuple[Device | None, int]:
-  """What a device node is, and what a file without a name holds."""
+def _look(path: Path) -> tuple[Device | None, int, bool]:
+  """What a device node is; what a file without a name holds, and if it is."""
   try:
     seen = path.stat()
   except OSError as err:
     if err.errno in _GONE | _DENIED:
-      return None, 0
+      return None, 0, False
     raise
   kind = {0o020000: "c", 0o060000: "b"}.get(seen.st_mode & 0o170000)
   if kind:
-    return Device(kind, os.major(seen.st_rdev), os.minor(seen.st_rdev)), 0
-  return None, 0 if seen.st_nlink else seen.st_blocks * _BLOCK
+    number = os.major(seen.st_rdev), os.minor(seen.st_rdev)
+    return Device(kind, *number), 0, False
+  held = 0 if seen.st_nlink else seen.st_blocks * _BLOCK
+  return None, held, not seen.st_nlink
 
 
 def _super_block(path: Path) -> str:
@@ -246,6 +285,23 @@ def _watches(info: str) -> Iterator[Watch]:
 def _device_maps(home: Path) -> tuple[str, ...]:
   text = read_optional(home / "maps") or ""
   return tuple(dict.fromkeys(_DEVICE_MAP.findall(text)))
+
+
+def _sealed_maps(home: Path) -> Iterator[str]:
+  """Names of files in memory that are sealed against writing and shared."""
+  text = read_optional(home / "maps") or ""
+  for where, name in _SHARED_MEMFD.findall(text):
+    try:
+      fd = os.open(home / "map_files" / where, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+      continue
+    try:
+      if fcntl.fcntl(fd, _F_GET_SEALS) & _F_SEAL_WRITE:
+        yield name
+    except OSError:  # One of huge pages has none.
+      continue
+    finally:
+      os.close(fd)
 
 
 def _unix_sockets(host: Host, pid: int) -> frozenset[int]:

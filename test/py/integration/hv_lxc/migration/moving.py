@@ -106,7 +106,7 @@ while :; do i=$((i + 1)); echo $i >/var/count; sleep 0.05; done
 """
 APPLETS = (
   *("sh", "init", "ip", "nc", "cat", "sleep", "reboot", "poweroff", "mknod"),
-  *("head", "tty", "getty", "login", "setsid", "httpd"),
+  *("head", "tty", "getty", "login", "setsid", "httpd", "mkdir", "rmdir"),
 )
 PASSWD = "root::0:0:root:/root:/bin/sh\n"
 

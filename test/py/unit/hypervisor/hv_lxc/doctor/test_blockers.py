@@ -125,6 +125,8 @@ def test_ordinary_guest_has_no_blockers() -> None:
     file("socket:[13]"),
     file(SPACES["net"]),
     file("/sys/fs/cgroup/memory.pressure", mount=1, writable=True),
+    file("/proc/7/task/7/stat", mount=4),
+    file("/proc/7/fdinfo", mount=4),
   )
   mounts = (
     mount_of(number=4, device="0:7", root="/", point="/proc", kind="proc"),
@@ -165,6 +167,8 @@ FILES = [
   ("/x (deleted)", {"mount": 1, "unlinked_bytes": 65 << 20}, "65 MiB"),
   ("uts:[4026539999]", {}, "namespace"),
   ("/proc/pressure/cpu", {"writable": True}, "PSI"),
+  ("/proc/7/task/8/stat", {"mount": 1}, "a thread"),
+  ("/proc/7/fdinfo/3", {"mount": 1}, "a descriptor"),
 ]
 
 
@@ -234,6 +238,8 @@ MOUNTS = [
   ("nfs4", "0:82", "/", "/srv", "unsupported"),
   ("devpts", "0:6", "/0", "/dev/tty1", "Unable to find a master"),
   ("tmpfs", "0:83", "/part", "/mnt", "root mount"),
+  ("overlay", "0:84", "/", "/mnt", "layers"),
+  ("ext4", "8:1", "/etc/x//deleted", "/etc/y", "shows /etc/x, which"),
 ]
 
 
@@ -269,9 +275,50 @@ def test_traced_process() -> None:
   assert found.object == "traced by process 55"
 
 
+def test_stopped_process_under_the_old_freezer() -> None:
+  found = guest(child(stopped=True))
+  assert find_blockers(found) == ()
+  (blocker,) = find_blockers(found, Abilities(stopped_tasks=False))
+  assert blocker.object == "stopped"
+
+
 def test_memory_of_a_device() -> None:
   (found,) = find_blockers(guest(child(device_maps=("/dev/dri/card0",))))
   assert "/dev/dri/card0" in found.object
+
+
+def test_what_a_service_opened_before_it_had_mounts_of_its_own() -> None:
+  nested = child(
+    namespaces={**SPACES, "mnt": "mnt:[1]"},
+    files=(file("/dev/null", mount=2, **char(1, 3)), file("/x", mount=99)),
+  )
+  found = guest(nested)
+  own = mount_of(number=90, device="8:1", root="/", point="/", kind="ext4")
+  found = replace(found, mounts={**found.mounts, "mnt:[1]": (own,)})
+  assert [b.object for b in find_blockers(found)] == ["fd 5 /x"]
+
+
+@pytest.mark.parametrize(
+  ("values", "thing"),
+  [
+    ({"program": "/memfd:runc (deleted)"}, "program /memfd:runc (deleted)"),
+    ({"sealed_maps": ("/memfd:keys",)}, "mapping of /memfd:keys"),
+    ({"taken": ("working directory /srv",)}, "working directory /srv"),
+    ({"foreground_gone": True}, "terminal"),
+  ],
+)
+def test_what_a_restore_would_fail_on(
+  values: dict[str, object], thing: str
+) -> None:
+  (found,) = find_blockers(guest(child(**values)))
+  assert (found.pid, found.object) == (101, thing)
+
+
+def test_session_that_nobody_can_be_born_into() -> None:
+  member = replace(child(), number=2, session=2)
+  daemon = replace(member, pid=102, parent=101, number=4, session=3)
+  (found,) = find_blockers(guest(member, daemon))
+  assert (found.pid, found.object) == (102, "session 3")
 
 
 def test_what_joined_from_outside_is_lost_and_blocks_nothing() -> None:

@@ -29,6 +29,7 @@
 
 """A guest read from a /proc that is a directory."""
 
+import fcntl
 import os
 import pathlib
 
@@ -187,6 +188,53 @@ def test_memory_of_devices(node: FakeGroups, proc: FakeProc) -> None:
   write(proc.home / "maps", "".join(f"{head}{path}\n" for path in paths))
   guest = reading.read_guest(node.host, NAME)
   assert guest.processes[0].device_maps == ("/dev/dri/card0",)
+
+
+def test_what_a_restore_may_fail_on(node: FakeGroups, proc: FakeProc) -> None:
+  proc.status(state="T (stopped)")
+  (proc.home / "exe").symlink_to("/memfd:x (deleted)")
+  (proc.home / "cwd").symlink_to("/srv (deleted)")
+  (node.top / "guest/srv/again").mkdir(parents=True)
+  (proc.home / "root").symlink_to(node.top / "guest")
+  stat = ("S", 99, 100, 90, 34816, 70)
+  write(proc.home / "stat", f"100 (a) b) {' '.join(map(str, stat))}")
+  (process,) = reading.read_guest(node.host, NAME).processes
+  assert (process.number, process.stopped) == (1, True)
+  assert process.program == "/memfd:x (deleted)"
+  assert process.taken == ("working directory /srv",)
+  assert process.foreground_gone
+
+
+@pytest.mark.parametrize(
+  ("terminal", "foreground"), [(0, -1), (0, 70), (34816, 100), (34816, -1)]
+)
+def test_foreground_that_is_there(
+  node: FakeGroups, proc: FakeProc, terminal: int, foreground: int
+) -> None:
+  stat = ("S", 99, 100, 90, terminal, foreground)
+  write(proc.home / "stat", f"100 (a) {' '.join(map(str, stat))}")
+  (process,) = reading.read_guest(node.host, NAME).processes
+  assert not process.foreground_gone
+
+
+@pytest.mark.parametrize("seals", [0, fcntl.F_SEAL_WRITE])
+def test_sealed_memory(node: FakeGroups, proc: FakeProc, seals: int) -> None:
+  fd = os.memfd_create("keys", os.MFD_ALLOW_SEALING)
+  try:
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    lines = (
+      "1000-2000 r--s 00000000 00:01 9                 /memfd:keys (deleted)",
+      "3000-4000 r--p 00000000 00:01 9                 /memfd:keys (deleted)",
+      "5000-6000 r--s 00000000 00:01 9                 /memfd:gone (deleted)",
+    )
+    write(proc.home / "maps", "\n".join(lines))
+    (proc.home / "map_files").mkdir()
+    for where in ("1000-2000", "3000-4000"):
+      (proc.home / "map_files" / where).symlink_to(f"/proc/self/fd/{fd}")
+    (process,) = reading.read_guest(node.host, NAME).processes
+  finally:
+    os.close(fd)
+  assert process.sealed_maps == (("/memfd:keys (deleted)",) if seals else ())
 
 
 def test_zombies_and_the_gone_are_left_out(

@@ -1,0 +1,105 @@
+#
+#
+
+# Copyright (C) 2026 the Ganeti project
+# All rights reserved.
+#
+# Redistribution and use in source and binary forms, with or without
+# modification, are permitted provided that the following conditions are
+# met:
+#
+# 1. Redistributions of source code must retain the above copyright notice,
+# this list of conditions and the following disclaimer.
+#
+# 2. Redistributions in binary form must reproduce the above copyright
+# notice, this list of conditions and the following disclaimer in the
+# documentation and/or other materials provided with the distribution.
+#
+# THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS
+# IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED
+# TO, THE IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR
+# PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE COPYRIGHT HOLDER OR
+# CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL,
+# EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO,
+# PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR
+# PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF
+# LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING
+# NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
+# SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+
+"""Guests that CRIU can save, and can restore nowhere: they must not be stopped.
+
+Each was lost: the dump succeeded, and the restore failed on either node.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ganeti.hypervisor.hv_lxc.errors import Refused
+from ganeti.hypervisor.hv_lxc.migration import preflight
+from integration.hv_lxc.migration.moving import Moving, moving
+
+pytestmark = pytest.mark.criu
+
+IN_THE_BACKGROUND = "</dev/null >/dev/null 2>&1 &"
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Iterator[Moving]:
+  with moving(tmp_path) as made:
+    made.start()
+    yield made
+
+
+def check(guest: Moving) -> None:
+  preflight.check_guest(guest.host, preflight.node_of(guest.host), guest.name)
+
+
+def run_inside(guest: Moving, script: str) -> None:
+  """A shell in a session of its own, with nothing of the node open."""
+  path = guest.paths.rootfs / "var/script"
+  path.write_text(script)
+  guest.inside("sh", "-c", f"setsid sh /var/script {IN_THE_BACKGROUND}")
+  guest.inside("sh", "-c", "while [ ! -e /var/done ]; do sleep 0.05; done")
+
+
+REBUILT = """\
+mkdir /var/app && cd /var/app && rmdir /var/app
+mkdir -p /var/app/anew
+: >/var/done
+exec sleep 1000
+"""
+# It leaves its session; its child stays, and the session's leader ends.
+LEFT = """\
+(sh -c 'sleep 0.5; : >/var/done; sleep 1000' & exec setsid sleep 1000) &
+sleep 0.1
+"""
+KEPT = """\
+mkdir /var/app && cd /var/app && rmdir /var/app
+sleep 1000 &
+: >/var/done
+"""
+
+
+@pytest.mark.parametrize(
+  ("script", "reason"),
+  [
+    (REBUILT, "working directory /var/app: it was removed"),
+    (LEFT, "session .* process 1 has not adopted it"),
+  ],
+)
+def test_it_is_refused_and_runs_on(
+  guest: Moving, script: str, reason: str
+) -> None:
+  run_inside(guest, script)
+  with pytest.raises(Refused, match=reason):
+    check(guest)
+  assert guest.counts_on()
+
+
+def test_what_is_like_it_is_moved(guest: Moving) -> None:
+  """A removed directory with no other in its place; a daemon of process 1."""
+  run_inside(guest, KEPT)
+  check(guest)
+  guest.move()
