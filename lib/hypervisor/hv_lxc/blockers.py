@@ -253,6 +253,22 @@ def _memory(process: Process) -> Iterator[Blocker]:
       "end the program",
     )
 
+  if process.is_program_barred:
+    yield _blocker(
+      process,
+      f"program {process.program}",
+      "nobody may run it any more (CRIU: PR_SET_MM_MAP failed with -13)",
+      "chmod +x the file, or end the program",
+    )
+  if process.wakes_main_thread:
+    # criu/timer.c, encode_notify_thread_id: the first thread has no number.
+    yield _blocker(
+      process,
+      "timer",
+      "it signals the first thread alone (CRIU: Can't create posix timer)",
+      "end the program, or the profiler in it",
+    )
+
 
 def _removed(process: Process) -> Iterator[Blocker]:
   """What CRIU makes again for a moment, under the name that it had."""

@@ -119,6 +119,9 @@ class Process:
       leader is outside of the guest
   @ivar namespaces: "uts": "uts:[4026531838]", ...
   @ivar program: the text of the link /proc/PID/exe
+  @ivar is_program_barred: nobody may run that file any more
+  @ivar wakes_main_thread: a timer of its own signals its first thread alone
+      (timer_create(2), SIGEV_THREAD_ID)
   @ivar taken: what it holds that was removed, and whose name another has by
       now: "working directory /srv/app"
   @ivar sealed_maps: shared mappings of files in memory that nobody may write
@@ -140,6 +143,8 @@ class Process:
   namespaces: Mapping[str, str] = field(default_factory=dict)
   files: tuple[OpenFile, ...] = ()
   program: str = ""
+  is_program_barred: bool = False
+  wakes_main_thread: bool = False
   taken: tuple[str, ...] = ()
   sealed_maps: tuple[str, ...] = ()
   foreground_gone: bool = False

@@ -40,6 +40,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from .. import cgroup, cgtree, hierarchies, mountinfo, procfs
@@ -66,6 +67,7 @@ _INODE_COLUMN = 6
 _MINOR_BITS = 20
 _PTYS = "/dev/pts/"
 _GROUP, _TERMINAL, _FOREGROUND = 2, 4, 5
+_ANYBODY_RUNS = 0o111
 _F_GET_SEALS, _F_SEAL_WRITE = 1034, 8
 _BLOCK = 512
 
@@ -167,7 +169,7 @@ def _process(
     sealed = tuple(_sealed_maps(home))
   except PermissionError:
     files, maps, gone, sealed = (), (), (), ()
-  return Process(
+  process = Process(
     pid=pid,
     command=fields.get("Name", "").strip(),
     parent=int(fields.get("PPid", "0")),
@@ -178,13 +180,13 @@ def _process(
     session=int(fields.get("NSsid", "1").split()[-1]),
     namespaces=spaces,
     files=files,
-    program=_link(home / "exe"),
     taken=gone,
     sealed_maps=sealed,
     foreground_gone=_foreground_gone(host, pid, groups),
     device_maps=maps,
     unseen=not space or not os.access(home / "fd", os.R_OK),
   )
+  return _with_program(process, home)
 
 
 def _link(path: Path) -> str:
@@ -285,6 +287,24 @@ def _watches(info: str) -> Iterator[Watch]:
 def _device_maps(home: Path) -> tuple[str, ...]:
   text = read_optional(home / "maps") or ""
   return tuple(dict.fromkeys(_DEVICE_MAP.findall(text)))
+
+
+def _with_program(process: Process, home: Path) -> Process:
+  """With what it runs, and whom its timers tell."""
+  timers = read_optional(home / "timers") or ""
+  return replace(
+    process,
+    program=_link(home / "exe"),
+    is_program_barred=_is_barred(home / "exe"),
+    wakes_main_thread=f"/tid.{process.pid}\n" in timers,
+  )
+
+
+def _is_barred(program: Path) -> bool:
+  try:
+    return not program.stat().st_mode & _ANYBODY_RUNS
+  except OSError:
+    return False
 
 
 def _sealed_maps(home: Path) -> Iterator[str]:

@@ -305,6 +305,8 @@ def test_what_a_service_opened_before_it_had_mounts_of_its_own() -> None:
     ({"sealed_maps": ("/memfd:keys",)}, "mapping of /memfd:keys"),
     ({"taken": ("working directory /srv",)}, "working directory /srv"),
     ({"foreground_gone": True}, "terminal"),
+    ({"program": "/x", "is_program_barred": True}, "program /x"),
+    ({"wakes_main_thread": True}, "timer"),
   ],
 )
 def test_what_a_restore_would_fail_on(

@@ -217,6 +217,23 @@ def test_foreground_that_is_there(
   assert not process.foreground_gone
 
 
+@pytest.mark.parametrize(
+  ("mode", "thread"), [(0o755, 1000), (0o600, 100), (0o100, 10)]
+)
+def test_program_and_timer(
+  node: FakeGroups, proc: FakeProc, mode: int, thread: int
+) -> None:
+  write(node.top / "program", "")
+  (node.top / "program").chmod(mode)
+  (proc.home / "exe").symlink_to(node.top / "program")
+  write(
+    proc.home / "timers", f"ID: 0\nnotify: signal/tid.{thread}\nClockID: 1\n"
+  )
+  (process,) = reading.read_guest(node.host, NAME).processes
+  assert process.is_program_barred == (mode == 0o600)
+  assert process.wakes_main_thread == (thread == 100)
+
+
 @pytest.mark.parametrize("seals", [0, fcntl.F_SEAL_WRITE])
 def test_sealed_memory(node: FakeGroups, proc: FakeProc, seals: int) -> None:
   fd = os.memfd_create("keys", os.MFD_ALLOW_SEALING)
