@@ -46,7 +46,7 @@ from ..doctor import counters
 from ..errors import Failed, LxcError, one_line
 from ..host import Host
 from ..partitions import Partitions
-from . import criu, daemons, dump, guest_disks, peer, precopy, task
+from . import criu, daemons, dump, guest_disks, peer, precopy, preflight, task
 from .acts import NodeActs
 from .channel import Channel, PeerTrouble
 from .journal import Journal
@@ -198,6 +198,9 @@ class _Source:
     parent = self._copy_running(sending, run, room)
     if self.part.live:
       self._write_back()
+    # Once more: what is there since the migration was begun may be something
+    # that CRIU saves and cannot bring back.
+    preflight.check_guest(self.host, preflight.node_of(self.host), name)
     self.reporter.phase("dump")
     with sending.following("images", paths.images) as complete:
 

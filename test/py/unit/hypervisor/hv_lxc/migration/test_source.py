@@ -39,12 +39,13 @@ from typing import Any
 
 import pytest
 from ganeti.hypervisor.hv_lxc.doctor import counters
-from ganeti.hypervisor.hv_lxc.errors import Failed, LxcError
+from ganeti.hypervisor.hv_lxc.errors import Failed, LxcError, Refused
 from ganeti.hypervisor.hv_lxc.host import wait_until
 from ganeti.hypervisor.hv_lxc.migration import (
   calls,
   enforce,
   precopy,
+  preflight,
   progress,
   stream,
 )
@@ -230,6 +231,24 @@ def test_what_does_not_pass_is_not_tried_again(source: Source) -> None:
   with pytest.raises(Failed, match="Can't open file x"):
     source.migrate()
   assert source.actions().count("dump") == 1
+  assert goes_on(source)
+
+
+def test_what_begins_to_stand_in_the_way_while_memory_is_copied(
+  source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """CRIU saved it, and could not bring it back on either node."""
+
+  def refuse(_host: object, _node: object, name: str) -> None:
+    raise Refused(f"Instance {name} cannot be migrated live")
+
+  def has_begun(_action: str) -> None:
+    monkeypatch.setattr(preflight, "check_guest", refuse)
+
+  source.after = has_begun
+  with pytest.raises(Refused, match="cannot be migrated live"):
+    source.migrate()
+  assert "dump" not in source.actions()
   assert goes_on(source)
 
 
