@@ -37,9 +37,16 @@ A module whose node is another one gets the driver of that.
 import pathlib
 
 import pytest
+from ganeti.hypervisor.hv_lxc import mounts
 from ganeti.hypervisor.hv_lxc.driver import LXCHypervisor
 from unit.hypervisor.hv_lxc.fakes import FakeLxc
 from unit.hypervisor.hv_lxc.test_driver import make_driver
+
+
+@pytest.fixture(autouse=True)
+def device_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+  """Files stand for block devices: a path for the number of its device."""
+  monkeypatch.setattr(mounts, "_number", lambda path: abs(hash(str(path))))
 
 
 @pytest.fixture

@@ -40,11 +40,7 @@ from unit.hypervisor.hv_lxc.fakes import BOOT_ID, NAME, UUID, FakeLxc
 
 
 @pytest.fixture
-def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> FakeLxc:
-  monkeypatch.setattr(
-    "ganeti.hypervisor.hv_lxc.mounts._number",
-    lambda device: abs(hash(str(device))),
-  )
+def node(tmp_path: pathlib.Path) -> FakeLxc:
   node = FakeLxc(tmp_path)
   node.paths().home.mkdir(parents=True)
   return node

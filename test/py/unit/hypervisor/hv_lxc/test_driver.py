@@ -57,10 +57,6 @@ def make_driver(
   node: FakeLxc, monkeypatch: pytest.MonkeyPatch
 ) -> LXCHypervisor:
   monkeypatch.setattr(
-    "ganeti.hypervisor.hv_lxc.mounts._number",
-    lambda device: abs(hash(str(device))),
-  )
-  monkeypatch.setattr(
     "ganeti.hypervisor.hv_lxc.report.for_ganeti", lambda host: [5, 0, 2]
   )
   monkeypatch.setattr(driver, "local_host", lambda: node.host)

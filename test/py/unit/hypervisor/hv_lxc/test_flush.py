@@ -60,14 +60,8 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def node(
-  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, events: list[str]
-) -> FakeLxc:
+def node(tmp_path: pathlib.Path, events: list[str]) -> FakeLxc:
   """An instance whose third disk it was given as a block device."""
-  monkeypatch.setattr(
-    "ganeti.hypervisor.hv_lxc.mounts._number",
-    lambda device: abs(hash(str(device))),
-  )
   node = FakeLxc(tmp_path)
   attached = [node.disk(0), node.disk(1), node.disk(2, fs_type=None)]
   starting.start(node.host, node.storage, fakes.request(attached))

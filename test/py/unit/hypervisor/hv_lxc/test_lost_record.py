@@ -48,12 +48,8 @@ from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
 
 
 @pytest.fixture
-def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> FakeLxc:
+def node(tmp_path: pathlib.Path) -> FakeLxc:
   """One on which the guest has ended, whose second disk was a device."""
-  monkeypatch.setattr(
-    "ganeti.hypervisor.hv_lxc.mounts._number",
-    lambda device: abs(hash(str(device))),
-  )
   node = FakeLxc(tmp_path)
   attached = [node.disk(0), node.disk(1, fs_type=None)]
   starting.start(node.host, node.storage, fakes.request(attached))

@@ -42,9 +42,7 @@ from unit.hypervisor.hv_lxc.fakes import NAME, FakeLxc
 
 
 @pytest.fixture
-def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> FakeLxc:
-  # Files stand for block devices here.
-  monkeypatch.setattr(mounts, "_number", lambda device: abs(hash(str(device))))
+def node(tmp_path: pathlib.Path) -> FakeLxc:
   return FakeLxc(tmp_path)
 
 

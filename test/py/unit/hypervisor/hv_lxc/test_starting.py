@@ -60,15 +60,6 @@ def whole(node: FakeLxc) -> StartRequest:
   return fakes.request(disks, [fakes.nic(0), fakes.nic(1)])
 
 
-@pytest.fixture(autouse=True)
-def device_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-  """Files stand for block devices here."""
-  monkeypatch.setattr(
-    "ganeti.hypervisor.hv_lxc.mounts._number",
-    lambda device: abs(hash(str(device))),
-  )
-
-
 def start(node: FakeLxc, request: StartRequest) -> None:
   starting.start(node.host, node.storage, request)
 

@@ -50,15 +50,6 @@ def node(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> FakeLxc:
 
 
 @pytest.fixture(autouse=True)
-def device_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-  """Files stand for block devices here."""
-  monkeypatch.setattr(
-    "ganeti.hypervisor.hv_lxc.mounts._number",
-    lambda device: abs(hash(str(device))),
-  )
-
-
-@pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
   for name in ("stopping._KILL_TIMEOUT_S", "stopping._REBOOT_TIMEOUT_S"):
     monkeypatch.setattr(f"ganeti.hypervisor.hv_lxc.{name}", 0.05)

@@ -162,10 +162,6 @@ class Source:
     node.dumping = self._play
     monkeypatch.setattr(criu_processes, "is_held", lambda *_: True)
     monkeypatch.setattr(criu_processes, "is_waiting", lambda *_: True)
-    monkeypatch.setattr(
-      "ganeti.hypervisor.hv_lxc.mounts._number",
-      lambda device: abs(hash(str(device))),
-    )
     node.start()
     certificate = node.host.layout.certificate
     certificate.write_bytes(target.nodes.certificate.read_bytes())

@@ -52,11 +52,7 @@ def node(
   monkeypatch: pytest.MonkeyPatch,
 ) -> FakeCriu:
   """An instance was dumped on it."""
-  # Files stand for block devices and for the kernel's control files.
-  monkeypatch.setattr(
-    "ganeti.hypervisor.hv_lxc.mounts._number",
-    lambda device: abs(hash(str(device))),
-  )
+  # Files stand for the kernel's control files.
   made = FakeCriu(tmp_path, request.param)
   for what in ("allow_devices", "forbid_making", "set_limits"):
     monkeypatch.setattr(enforce, what, _note(made, what))
