@@ -27,13 +27,16 @@
 # NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS
 # SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-"""Tests that need a CRIU which starts on this kernel."""
+"""Tests that need a CRIU which starts on this kernel, and a guest to move."""
 
 import platform
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import suite
 from ganeti_lab import criu
+from integration.hv_lxc.migration.moving import Moving, moving
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -43,3 +46,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     reason = criu.reason_against(release, "vm" if suite.IN_VM else "namespace")
     if reason:
       pytest.skip(reason)
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Iterator[Moving]:
+  """It runs; a module whose guest is another one has a fixture of its own."""
+  with moving(tmp_path) as made:
+    made.start()
+    yield made

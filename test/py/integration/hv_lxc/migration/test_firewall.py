@@ -30,13 +30,12 @@
 """The firewall that a guest has is there, and can be changed, after a move."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ganeti.hypervisor.hv_lxc.errors import Refused
 from ganeti.hypervisor.hv_lxc.migration import guest_network
-from integration.hv_lxc.migration.moving import Moving, moving
+from integration.hv_lxc.migration.moving import Moving
 
 pytestmark = pytest.mark.criu
 
@@ -52,13 +51,6 @@ table inet filter {
   }
 }
 """
-
-
-@pytest.fixture
-def guest(tmp_path: Path) -> Iterator[Moving]:
-  with moving(tmp_path) as made:
-    made.start()
-    yield made
 
 
 def rules(guest: Moving, program: str = "iptables-save") -> str:

@@ -29,22 +29,12 @@
 
 """A guest whose interfaces are not what its configuration says."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from ganeti.hypervisor.hv_lxc.errors import Refused
 from ganeti.hypervisor.hv_lxc.migration import guest_network
-from integration.hv_lxc.migration.moving import Moving, moving
+from integration.hv_lxc.migration.moving import Moving
 
 pytestmark = pytest.mark.criu
-
-
-@pytest.fixture
-def guest(tmp_path: Path) -> Iterator[Moving]:
-  with moving(tmp_path) as made:
-    made.start()
-    yield made
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,6 @@
 """What stands in the tables of a guest's network is there after a move."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ganeti.hypervisor.hv_lxc.host import wait_until
@@ -40,19 +38,11 @@ from integration.hv_lxc.migration.moving import (
   GATEWAY,
   WAIT_S,
   Moving,
-  moving,
 )
 
 pytestmark = pytest.mark.criu
 
 HARDWARE = "02:00:00:00:00:09"
-
-
-@pytest.fixture
-def guest(tmp_path: Path) -> Iterator[Moving]:
-  with moving(tmp_path) as made:
-    made.start()
-    yield made
 
 
 def shown(guest: Moving, what: str) -> list[str]:
