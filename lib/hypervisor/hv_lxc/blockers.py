@@ -280,6 +280,14 @@ def _removed(process: Process) -> Iterator[Blocker]:
       " (CRIU: Couldn't unlink remap, Can't create ghost)",
       "restart the program",
     )
+  for thing, reason in process.stray_sockets:
+    yield _blocker(
+      process,
+      thing,
+      reason,
+      "end the program; if it does so whenever it starts, move the instance by"
+      " gnt-instance failover",
+    )
   if process.foreground_gone:
     yield _blocker(
       process,

@@ -36,6 +36,7 @@ What keeps a guest from moving (C{blockers} has the rules of processes):
   filerules.py     Which open files CRIU cannot save, and why
   mountrules.py    Which mounts CRIU cannot make again, and why
   sessions.py      Which processes are in a session it cannot bring them into
+  stray.py         Which UNIX sockets are not where their names say
   taken.py         What was removed, and whose name another has by now
   abilities.py     What this node's kernel and CRIU can do
   facts.py         What has to be alike on two nodes, and what differs

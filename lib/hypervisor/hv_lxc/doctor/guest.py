@@ -47,6 +47,13 @@ class Why(NamedTuple):
   remedy: str
 
 
+class StraySocket(NamedTuple):
+  """A UNIX socket that cannot be bound again, and why."""
+
+  thing: str
+  reason: str
+
+
 class Device(NamedTuple):
   """What a device node stands for; C{kind} is "c" or "b"."""
 
@@ -124,6 +131,7 @@ class Process:
       (timer_create(2), SIGEV_THREAD_ID)
   @ivar taken: what it holds that was removed, and whose name another has by
       now: "working directory /srv/app"
+  @ivar stray_sockets: UNIX sockets that cannot be bound again as they are
   @ivar sealed_maps: shared mappings of files in memory that nobody may write
       to any more (memfd_create(2), F_SEAL_WRITE)
   @ivar foreground_gone: no process is left of its terminal's foreground group
@@ -146,6 +154,7 @@ class Process:
   is_program_barred: bool = False
   wakes_main_thread: bool = False
   taken: tuple[str, ...] = ()
+  stray_sockets: tuple[StraySocket, ...] = ()
   sealed_maps: tuple[str, ...] = ()
   foreground_gone: bool = False
   device_maps: tuple[str, ...] = ()

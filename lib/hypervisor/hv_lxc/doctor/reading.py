@@ -39,7 +39,7 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ from .. import cgroup, cgtree, hierarchies, mountinfo, procfs
 from ..errors import Refused
 from ..host import Host, read_optional
 from ..mountinfo import MountEntry
-from . import taken
+from . import stray, taken
 from .guest import Device, Guest, OpenFile, Process, Watch
 
 _LOCAL = frozenset(
@@ -100,8 +100,8 @@ def read_processes(
 ) -> Guest:
   """The same, with the processes named by the caller."""
   mounts: dict[str, tuple[MountEntry, ...]] = {}
-  unix: dict[str, frozenset[int]] = {}
-  processes = []
+  unix: dict[str, dict[int, bool]] = {}
+  processes: list[Process] = []
   numbers = tuple(pids)
   groups = _process_groups(host, numbers)
   for pid in numbers:
@@ -113,14 +113,35 @@ def read_processes(
     if network and network not in unix:
       unix[network] = _unix_sockets(host, pid)
   own = mountinfo.parse(read_optional(host.proc / "self/mountinfo") or "")
+  node_devices = frozenset(mount.devno for mount in own)
+  if not _serves_files(mounts, node_devices):
+    named = (inode for of in unix.values() for inode in of if of[inode])
+    found = stray.find(host, processes, mounts, frozenset(named))
+    processes = [
+      replace(process, stray_sockets=found.get(process.pid, ()))
+      for process in processes
+    ]
   return Guest(
     name=name,
     init=init,
     processes=tuple(processes),
     mounts=mounts,
-    unix=unix,
-    node_devices=frozenset(mount.devno for mount in own),
+    unix={network: frozenset(inodes) for network, inodes in unix.items()},
+    node_devices=node_devices,
     groups=_groups(trees, name, processes) if trees else {},
+  )
+
+
+def _serves_files(
+  mounts: Mapping[str, tuple[MountEntry, ...]], node_devices: frozenset[str]
+) -> bool:
+  """Whether a program in the guest is asked when a name is looked up."""
+  return any(
+    mount.fs_type.startswith("fuse")
+    and mount.fs_type != "fusectl"
+    and mount.devno not in node_devices
+    for space in mounts.values()
+    for mount in space
   )
 
 
@@ -291,7 +312,10 @@ def _device_maps(home: Path) -> tuple[str, ...]:
 
 def _with_program(process: Process, home: Path) -> Process:
   """With what it runs, and whom its timers tell."""
-  timers = read_optional(home / "timers") or ""
+  try:
+    timers = read_optional(home / "timers") or ""
+  except PermissionError:
+    timers = ""
   return replace(
     process,
     program=_link(home / "exe"),
@@ -324,14 +348,17 @@ def _sealed_maps(home: Path) -> Iterator[str]:
       os.close(fd)
 
 
-def _unix_sockets(host: Host, pid: int) -> frozenset[int]:
-  """The UNIX sockets of a process's network namespace."""
+def _unix_sockets(host: Host, pid: int) -> dict[int, bool]:
+  """Those of a process's network namespace, and whether they have names."""
   text = read_optional(host.proc / str(pid) / "net/unix") or ""
   # Not splitlines(), as in mountinfo.py; a name comes last.
   rows = (line.split() for line in text.split("\n")[1:])
-  return frozenset(
-    int(row[_INODE_COLUMN]) for row in rows if len(row) > _INODE_COLUMN
-  )
+  # A name may have line ends, and then what looks like a line.
+  return {
+    int(row[_INODE_COLUMN]): len(row) > _INODE_COLUMN + 1
+    for row in rows
+    if len(row) > _INODE_COLUMN and row[_INODE_COLUMN].isdecimal()
+  }
 
 
 def _groups(

@@ -39,6 +39,7 @@ from ganeti.hypervisor.hv_lxc.doctor.guest import (
   Guest,
   OpenFile,
   Process,
+  StraySocket,
   Watch,
 )
 from ganeti.hypervisor.hv_lxc.migration import criu
@@ -304,6 +305,10 @@ def test_what_a_service_opened_before_it_had_mounts_of_its_own() -> None:
     ({"program": "/memfd:runc (deleted)"}, "program /memfd:runc (deleted)"),
     ({"sealed_maps": ("/memfd:keys",)}, "mapping of /memfd:keys"),
     ({"taken": ("working directory /srv",)}, "working directory /srv"),
+    (
+      {"stray_sockets": (StraySocket("fd 3 socket /x", "why"),)},
+      "fd 3 socket /x",
+    ),
     ({"foreground_gone": True}, "terminal"),
     ({"program": "/x", "is_program_barred": True}, "program /x"),
     ({"wakes_main_thread": True}, "timer"),

@@ -38,6 +38,7 @@ from ganeti.hypervisor.hv_lxc import hierarchies
 from ganeti.hypervisor.hv_lxc.doctor import reading
 from ganeti.hypervisor.hv_lxc.doctor.guest import Device, Watch
 from ganeti.hypervisor.hv_lxc.errors import Refused
+from ganeti.hypervisor.hv_lxc.host import read_optional
 from unit.hypervisor.hv_lxc.fake_groups import NAME, FakeGroups, write
 
 MOUNTINFO = """\
@@ -232,6 +233,27 @@ def test_program_and_timer(
   (process,) = reading.read_guest(node.host, NAME).processes
   assert process.is_program_barred == (mode == 0o600)
   assert process.wakes_main_thread == (thread == 100)
+
+
+def test_timers_of_others_are_not_for_everybody(
+  node: FakeGroups, proc: FakeProc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  def read(path: pathlib.Path) -> str | None:
+    if path.name == "timers":
+      raise PermissionError(str(path))
+    return read_optional(path)
+
+  monkeypatch.setattr(reading, "read_optional", read)
+  (process,) = reading.read_guest(node.host, NAME).processes
+  assert not process.wakes_main_thread
+
+
+def test_names_of_sockets_may_look_like_lines(
+  node: FakeGroups, proc: FakeProc
+) -> None:
+  write(proc.home / "net/unix", f"{UNIX}a\nb c d e f g h i\n")
+  guest = reading.read_guest(node.host, NAME)
+  assert guest.unix == {"net:[40265323]": frozenset({4711, 4712})}
 
 
 @pytest.mark.parametrize("seals", [0, fcntl.F_SEAL_WRITE])
