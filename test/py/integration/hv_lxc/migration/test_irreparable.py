@@ -33,26 +33,17 @@ Each was lost: the dump succeeded, and the restore failed on either node.
 """
 
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ganeti.hypervisor.hv_lxc.command import run
 from ganeti.hypervisor.hv_lxc.errors import Refused
 from ganeti.hypervisor.hv_lxc.migration import preflight
 from integration.hv_lxc import busybox
-from integration.hv_lxc.migration.moving import Moving, moving
+from integration.hv_lxc.migration.moving import Moving
 
 pytestmark = pytest.mark.criu
 
 IN_THE_BACKGROUND = "</dev/null >/dev/null 2>&1 &"
-
-
-@pytest.fixture
-def guest(tmp_path: Path) -> Iterator[Moving]:
-  with moving(tmp_path) as made:
-    made.start()
-    yield made
 
 
 def check(guest: Moving) -> None:
