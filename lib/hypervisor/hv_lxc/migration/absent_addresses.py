@@ -38,8 +38,8 @@ sockets are made the guest's network therefore has such addresses as its own.
 
 Which ones these are is tried where sockets are about to be made, for there are
 fewer ways than where the guest ran: interfaces have no carrier yet, which
-ignore_routes_with_linkdown minds.  For some connections there is no way at all
-(L{check}).
+ignore_routes_with_linkdown minds.  For some connections there is no way at all,
+nor for sockets bound to some groups of IPv6 (L{check}).
 
 """
 
@@ -71,10 +71,13 @@ _PROTOCOL = 239
 
 
 def check(host: Host, name: str, init: int) -> set[Pair]:
-  """Looks for connections that CRIU can never make again.
+  """Looks for sockets that CRIU can never make again.
 
   It connects before it sets options: that of a socket that may send to all
-  (SO_BROADCAST), and an interface, which an address of one link needs.
+  (SO_BROADCAST), and an interface, which an address of one link needs.  It
+  binds without one to a group of one link or interface (ff02::fb), which fails
+  with EINVAL: what is to tell it that one is needed misses them by a mask
+  (criu/sk-inet.c, needs_scope_id).  Single addresses are bound as they were.
 
   @param init: the guest's process 1
   @return: the addresses of all connections
@@ -83,17 +86,25 @@ def check(host: Host, name: str, init: int) -> set[Pair]:
   """
   found: set[Pair] = set()
   for table in _TABLES:
-    for local, remote in _connected(host, init, table):
+    for local, remote in _owned(host, init, table):
+      if _is_near(local) and local.is_multicast:
+        raise _refusal(name, f"its socket bound to {local}", table)
+      if remote.is_unspecified:
+        continue
       if is_hopeless(table, local, remote):
-        raise Refused(
-          f"Instance {name} cannot be migrated live",
-          evidence=f"CRIU cannot make again its connection from {local} to"
-          f" {remote} (/proc/net/{table})",
-          remedy="end it and try again; gnt-instance failover moves the"
-          " instance with a restart",
-        )
+        what = f"its connection from {local} to {remote}"
+        raise _refusal(name, what, table)
       found.add((local, remote))
   return found
+
+
+def _refusal(name: str, what: str, table: str) -> Refused:
+  return Refused(
+    f"Instance {name} cannot be migrated live",
+    evidence=f"CRIU cannot make again {what} (/proc/net/{table})",
+    remedy="end it and try again; gnt-instance failover moves the instance"
+    " with a restart",
+  )
 
 
 def is_hopeless(table: str, local: Address, remote: Address) -> bool:
@@ -134,22 +145,21 @@ def save(host: Host, name: str, init: int, images: Path) -> None:
   write_file(images / _NOTE, text)
 
 
-def _connected(host: Host, init: int, table: str) -> Iterator[Pair]:
-  return connected(read_optional(host.proc / f"{init}/net/{table}") or "")
+def _owned(host: Host, init: int, table: str) -> Iterator[Pair]:
+  return owned(read_optional(host.proc / f"{init}/net/{table}") or "")
 
 
-def connected(table: str) -> Iterator[Pair]:
-  """Local and remote address of what is connected and belongs to a process.
+def owned(table: str) -> Iterator[Pair]:
+  """Local and remote address of what belongs to a process.
 
   @param table: text of /proc/PID/net/tcp, or of one that is like it
+  @return: what is not connected has no remote one (C{is_unspecified})
 
   """
   for line in table.splitlines()[1:]:
     words = line.split()
     if len(words) > _INODE and words[_INODE] != "0":
-      local, remote = _address(words[_LOCAL]), _address(words[_REMOTE])
-      if not remote.is_unspecified:
-        yield local, remote
+      yield _address(words[_LOCAL]), _address(words[_REMOTE])
 
 
 def _address(text: str) -> Address:

@@ -41,6 +41,7 @@ from typing import Any
 import pytest
 from ganeti.hypervisor.hv_lxc import nic_links
 from ganeti.hypervisor.hv_lxc.command import run
+from ganeti.hypervisor.hv_lxc.errors import Refused
 from ganeti.hypervisor.hv_lxc.host import wait_until
 from integration.hv_lxc import busybox
 from integration.hv_lxc.migration.moving import (
@@ -178,6 +179,41 @@ def hops_of_answer(peer: socket.socket) -> int | None:
         return int.from_bytes(extra[0][2], "little")
   except TimeoutError:
     return None
+
+
+NEAR = f"UDP6-RECV:{PORT},bind=[ff02::fb],so-bindtodevice=eth0"
+
+
+def test_a_socket_bound_to_a_group_of_one_link_is_refused(
+  guest: Moving,
+) -> None:
+  """The guest was lost: it could be restored on neither node."""
+  have_run(guest, f"socat -u {NEAR} OPEN:/{HEARD},creat,append")
+  assert wait_until(lambda: f":{PORT}" in listeners(guest), WAIT_S)
+  with pytest.raises(Refused, match="ff02::fb"):
+    guest.dump()
+  assert guest.counts_on()
+
+
+@pytest.mark.parametrize("kind", ["UDP6-RECV", "TCP6-LISTEN"])
+def test_a_socket_bound_to_an_address_of_one_link(
+  guest: Moving, kind: str
+) -> None:
+  """It hears where it did, as a daemon for the neighbours only."""
+  assert wait_until(
+    lambda: "tentative" not in guest.inside("ip", "addr"), WAIT_S
+  )
+  words = guest.inside("ip", "addr", "show", "dev", "eth0").split()
+  (near,) = (w.partition("/")[0] for w in words if w.startswith("fe80:"))
+  how = f"{kind}:{PORT},bind=[{near}],so-bindtodevice=eth0"
+  have_run(guest, f"socat -u {how} STDOUT")
+  assert wait_until(lambda: near in listeners(guest), WAIT_S)
+  move(guest)
+  assert f"[{near}]%eth0:{PORT}" in listeners(guest)
+
+
+def listeners(guest: Moving) -> str:
+  return guest.in_its_network("ss", "-Hltun", f"sport = {PORT}")
 
 
 def test_the_bridge_is_told_who_hears(

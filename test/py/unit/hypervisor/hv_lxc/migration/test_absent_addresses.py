@@ -71,12 +71,18 @@ MAPPED = line("::ffff:192.0.2.2", "::ffff:192.0.2.9", 4714)
 
 
 def pairs(*lines: str) -> list[tuple[str, str]]:
-  found = absent_addresses.connected(HEAD + "".join(lines))
+  found = absent_addresses.owned(HEAD + "".join(lines))
   return [(str(local), str(remote)) for local, remote in found]
 
 
-def test_only_what_is_connected_and_has_an_owner() -> None:
-  assert pairs(LISTENS, TALKS, IS_OVER) == [("192.0.2.2", "192.0.2.9")]
+def test_only_what_has_an_owner() -> None:
+  assert pairs(TALKS, IS_OVER) == [("192.0.2.2", "192.0.2.9")]
+
+
+def test_only_what_is_connected_is_a_connection(node: Host) -> None:
+  note(node, "tcp", LISTENS, TALKS)
+  (pair,) = absent_addresses.check(node, NAME, INIT)
+  assert [str(end) for end in pair] == ["192.0.2.2", "192.0.2.9"]
 
 
 def test_addresses_of_ipv6() -> None:
@@ -88,12 +94,12 @@ def test_an_old_address_in_a_new_socket_is_an_old_address() -> None:
 
 
 def test_a_table_that_this_kernel_does_not_have() -> None:
-  assert not list(absent_addresses.connected(""))
+  assert not list(absent_addresses.owned(""))
 
 
 def test_an_address_is_known_by_its_text_alone() -> None:
   # What goes to "ip -batch" comes from these.
-  (pair,) = absent_addresses.connected(HEAD + TALKS6)
+  (pair,) = absent_addresses.owned(HEAD + TALKS6)
   assert all(isinstance(end, ipaddress.IPv6Address) for end in pair)
 
 
@@ -104,12 +110,17 @@ def test_an_address_is_known_by_its_text_alone() -> None:
     ("tcp6", "fe80::2", "fe80::9"),
     ("udp6", "2001:db8::2", "fe80::9"),
     ("udp6", "2001:db8::2", "ff02::fb"),
+    ("udp6", "ff02::fb", "::"),
+    ("udp6", "ff01::fb", "::"),
+    ("udp6", "ff12::fb", "fe80::9"),
+    ("udplite6", "ff02::fb", "::"),
+    ("raw6", "ff02::5", "::"),
   ],
 )
 def test_what_can_never_be_made_again_is_not_dumped(
   node: Host, table: str, local: str, remote: str
 ) -> None:
-  """CRIU connects without the options that such a socket needs."""
+  """CRIU binds and connects without the options that such a socket needs."""
   note(node, table, line(local, remote, 4711))
   with pytest.raises(Refused, match="cannot make again"):
     absent_addresses.check(node, NAME, INIT)
@@ -124,6 +135,11 @@ def test_what_can_never_be_made_again_is_not_dumped(
     ("udp6", "2001:db8::2", "ff05::fb"),
     ("tcp", "169.254.0.2", "169.254.169.254"),
     ("raw6", "fe80::2", "fe80::9"),
+    ("udp", "224.0.0.251", "0.0.0.0"),
+    ("udp6", "ff05::fb", "::"),
+    ("udp6", "fe80::2", "::"),
+    ("tcp6", "fe80::2", "::"),
+    ("raw6", "fe80::2", "::"),
   ],
 )
 def test_what_can_be_made_again(
@@ -154,7 +170,7 @@ BANNED = ("192.0.2.2", "198.51.100.9")
 def test_both_ends_are_taken_for_own(monkeypatch: pytest.MonkeyPatch) -> None:
   """It seemed to be the peer where sockets may be bound to anything."""
   unreachable(monkeypatch, BANNED)
-  ends = absent_addresses.connected(HEAD + line(*BANNED, 1) + TALKS)
+  ends = absent_addresses.owned(HEAD + line(*BANNED, 1) + TALKS)
   assert absent_addresses.absent(ends) == ["192.0.2.2", "198.51.100.9"]
 
 
@@ -163,7 +179,7 @@ def test_an_address_of_one_link_says_nothing_in_ipv6_only(
 ) -> None:
   old, new = ("169.254.0.2", "169.254.169.254"), ("fe80::2", "fe80::9")
   unreachable(monkeypatch, old, new)
-  ends = absent_addresses.connected(HEAD + line(*old, 1) + line(*new, 2))
+  ends = absent_addresses.owned(HEAD + line(*old, 1) + line(*new, 2))
   assert absent_addresses.absent(ends) == sorted(old)
 
 
