@@ -106,6 +106,7 @@ CRIU and what it leaves to others:
   memberships.py     Multicast groups that sockets have joined
   multicast_tables.py  Those of a guest, by interface
   multicast_sockets.py  Those of a socket, and how it sends
+  half_closed.py     Has half closed connections send at once
   sockets.py         Sockets of a guest's processes, by duplicates
   netns.py           The guest's network, as seen by a program or a thread
   netlock.py         Gives a guest back its network when CRIU was killed

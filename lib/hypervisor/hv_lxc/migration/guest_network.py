@@ -36,17 +36,20 @@ absent_addresses.py  Connections that cannot be made again as they are
 links.py             Interfaces that it cannot make again
 firewall.py          Rules that iptables has made
 memberships.py       Multicast groups that sockets have joined
+half_closed.py       Connections that CRIU has take their peer for full
 netlock.py           Rules that an old CRIU forgets
 
 """
 
 from pathlib import Path
 
+from .. import hierarchies
 from ..errors import Failed
 from ..host import Host
 from . import (
   absent_addresses,
   firewall,
+  half_closed,
   kept_addresses,
   links,
   memberships,
@@ -144,6 +147,7 @@ def complete(host: Host, name: str, init: int, images: Path) -> None:
     net_settings.complete(host, init, images)
   except OSError as err:
     raise _failed(name, err) from err
+  half_closed.mend(host, hierarchies.find(host), name, init)
 
 
 def join_groups(host: Host, name: str, init: int, images: Path) -> None:
