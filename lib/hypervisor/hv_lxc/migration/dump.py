@@ -64,6 +64,7 @@ from . import (
   instance_files,
   journal,
   netlock,
+  stalled,
 )
 from .progress import Times
 from .states import State
@@ -180,7 +181,7 @@ def dump(
 
   argv, stages = criu.dump_argv(order), {_STAGE: held_back}
   stop = held.freezer_of(trees, name)
-  with delegation.kept(host) as apart:
+  with delegation.kept(host) as apart, stalled.seizing(host, name, order):
     story = held.run(
       apart, argv, work, stages, timeout_s=timeout_s, freezer=stop
     )
@@ -219,7 +220,7 @@ def pre_dump(
   """
   log = host.layout.migration(name).log("pre-dump")
   order = replace(_order(host, name, images, run).based_on(parent), log=log)
-  with delegation.kept(host) as apart:
+  with delegation.kept(host) as apart, stalled.seizing(host, name, order):
     result = apart.run(criu.pre_dump_argv(order), timeout_s=timeout_s)
   if result.failed:
     story = held.Story(result)

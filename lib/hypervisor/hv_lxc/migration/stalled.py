@@ -32,31 +32,40 @@
 What it waits for may never come: zombies.py and orphaned.py have the causes
 that are known.  The other node and Ganeti's job waited for an hour.
 
+A dump stands still with the guest frozen where a process was stopped (SIGSTOP)
+since the preflight: with a freezer of cgroup v1 CRIU's ptrace(PTRACE_SEIZE)
+waits for it without an end (ptrace_attach, kernel/ptrace.c), in a state in
+which CRIU's own alarm after ten seconds does not reach it.  A kill does.
+
 """
 
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .. import cgroup, procfs
+from .. import cgroup, hierarchies, procfs
 from ..errors import LxcError
 from ..hierarchies import Hierarchies
 from ..host import Host
-from . import criu_processes
+from . import criu, criu_processes
 
 _log = logging.getLogger(__name__)
 
 # A disk or a file server that answers late must not be taken for it.
 _PATIENCE_S = 60.0
 _LOOK_S = 5.0
+# Of processes that only have to stop nothing is read or written but CRIU's log.
+_SEIZING_S = 30.0
+_PAGES = "pages-*.img"
 # Of procfs.stat_fields: utime and stime
 _TIMES = slice(11, 13)
 
 
 def work_done(host: Host, trees: Hierarchies, name: str, log: Path) -> object:
-  """What changes as long as a restore gets anywhere.
+  """What changes as long as a restore, or the begin of a dump, gets anywhere.
 
   @param log: CRIU's
   @return: to be compared: how long the log is, and the ticks of processor time
@@ -71,6 +80,27 @@ def work_done(host: Host, trees: Hierarchies, name: str, log: Path) -> object:
   with contextlib.suppress(LxcError):
     pids.update(cgroup.processes(trees, name))
   return size, {p: procfs.stat_fields(host.proc, p)[_TIMES] for p in pids}
+
+
+@contextlib.contextmanager
+def seizing(host: Host, name: str, order: criu.DumpOrder) -> Iterator[None]:
+  """While this lasts, a dump is ended that does not get as far as memory.
+
+  From then on it says nothing of its own for as long as one process is large.
+
+  """
+  trees = hierarchies.find(host)
+
+  def done() -> object:
+    if any(order.images.glob(_PAGES)):
+      return time.monotonic()
+    return work_done(host, trees, name, order.log)
+
+  def end() -> None:
+    criu_processes.end(host, name)
+
+  with watch(done, end, patience_s=_SEIZING_S):
+    yield
 
 
 @contextlib.contextmanager

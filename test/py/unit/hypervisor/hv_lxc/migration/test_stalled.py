@@ -31,9 +31,12 @@
 import itertools
 import pathlib
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
-from ganeti.hypervisor.hv_lxc import cgroup
+from ganeti.hypervisor.hv_lxc import cgroup, hierarchies
 from ganeti.hypervisor.hv_lxc.errors import Incomplete
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.migration import criu_processes, stalled
@@ -115,3 +118,55 @@ def test_work_is_what_is_logged_and_what_is_computed(
   (node.proc / f"{INIT}/stat").unlink()
   seen.append(done())
   assert all(a != b for a, b in itertools.pairwise(seen))
+
+
+class _Order:
+  """What of a dump's order counts."""
+
+  def __init__(self, top: pathlib.Path) -> None:
+    self.images, self.log = top, top / "dump.log"
+
+
+def ends(
+  node: Host, top: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> bool:
+  """Whether a dump that says nothing is ended, after some looks."""
+  ended, looked = threading.Event(), threading.Event()
+  watch, looks = stalled.watch, itertools.count()
+
+  def impatient(
+    done: Callable[[], object], end: Callable[[], None], **_: float
+  ) -> AbstractContextManager[None]:
+    def counted() -> object:
+      if next(looks) > 20:
+        looked.set()
+      return done()
+
+    def noted() -> None:
+      end()
+      looked.set()
+
+    return watch(counted, noted, patience_s=0.01, look_s=0.001)
+
+  monkeypatch.setattr(stalled, "watch", impatient)
+  monkeypatch.setattr(hierarchies, "find", lambda _: None)
+  monkeypatch.setattr(criu_processes, "end", lambda *_: ended.set())
+  order: Any = _Order(top)
+  with stalled.seizing(node, NAME, order):
+    assert looked.wait(LONG_S)
+  return ended.is_set()
+
+
+def test_a_dump_that_waits_for_a_stopped_process_is_ended(
+  node: Host, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """With cgroup v1; the guest stood still for hours."""
+  assert ends(node, tmp_path, monkeypatch)
+
+
+def test_a_dump_that_copies_memory_is_left_alone(
+  node: Host, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """It says nothing while it writes what a large process has."""
+  (tmp_path / "pages-1.img").touch()
+  assert not ends(node, tmp_path, monkeypatch)
