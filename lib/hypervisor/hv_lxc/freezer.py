@@ -79,6 +79,17 @@ def thaw(trees: Hierarchies, name: str) -> None:
   _order(tree, tree.payload(name), frozen=False)
 
 
+def is_old(trees: Hierarchies) -> bool:
+  """Whether it is that of v1, in which ptrace(2) waits for what was stopped.
+
+  The wait is for a change of state that a frozen process cannot make
+  (JOBCTL_TRAPPING, ptrace_attach in kernel/ptrace.c).
+
+  """
+  tree = trees.controller("freezer")
+  return tree is not None and tree.version == 1
+
+
 def is_frozen(trees: Hierarchies, name: str) -> bool:
   """Whether the guest was told to stop where it is, by whomever."""
   tree = trees.controller("freezer")

@@ -42,7 +42,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import hierarchies, versions
+from .. import freezer, hierarchies, versions
 from ..command import Result
 from ..errors import Failed
 from ..node import Node
@@ -107,14 +107,9 @@ def of_node(node: Node) -> Abilities:
     is not False,
     bpf_maps=criu.uses_libbpf(),
     pidfds=version >= _PIDFDS,
-    stopped_tasks=not _has_old_freezer(node),
+    stopped_tasks=not freezer.is_old(hierarchies.find(node.host)),
     nested_mounts=not criu.installed or criu.has("move_mount_set_group"),
   )
-
-
-def _has_old_freezer(node: Node) -> bool:
-  tree = hierarchies.find(node.host).controller("freezer")
-  return tree is not None and tree.version == 1
 
 
 def reads_inet_sockets(node: Node) -> bool:

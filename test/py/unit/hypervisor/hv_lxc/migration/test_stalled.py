@@ -36,7 +36,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from ganeti.hypervisor.hv_lxc import cgroup, hierarchies
+from ganeti.hypervisor.hv_lxc import cgroup, freezer, hierarchies
 from ganeti.hypervisor.hv_lxc.errors import Incomplete
 from ganeti.hypervisor.hv_lxc.host import Host
 from ganeti.hypervisor.hv_lxc.migration import criu_processes, stalled
@@ -150,6 +150,7 @@ def ends(
 
   monkeypatch.setattr(stalled, "watch", impatient)
   monkeypatch.setattr(hierarchies, "find", lambda _: None)
+  monkeypatch.setattr(freezer, "is_old", lambda _: True)
   monkeypatch.setattr(criu_processes, "end", lambda *_: ended.set())
   order: Any = _Order(top)
   with stalled.seizing(node, NAME, order):
@@ -170,3 +171,19 @@ def test_a_dump_that_copies_memory_is_left_alone(
   """It says nothing while it writes what a large process has."""
   (tmp_path / "pages-1.img").touch()
   assert not ends(node, tmp_path, monkeypatch)
+
+
+def test_a_dump_with_cgroup_v2_may_wait_for_a_disk(
+  node: Host, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """A pre-dump on a slow machine was ended."""
+
+  def watch(*_: object, **__: object) -> AbstractContextManager[None]:
+    pytest.fail("it is watched")
+
+  monkeypatch.setattr(stalled, "watch", watch)
+  monkeypatch.setattr(hierarchies, "find", lambda _: None)
+  monkeypatch.setattr(freezer, "is_old", lambda _: False)
+  order: Any = _Order(tmp_path)
+  with stalled.seizing(node, NAME, order):
+    pass
