@@ -103,12 +103,12 @@ def read_processes(
   unix: dict[str, dict[int, bool]] = {}
   processes: list[Process] = []
   numbers = tuple(pids)
-  groups = _process_groups(host, numbers)
+  backgrounds = _without_foreground(host, numbers)
   for pid in numbers:
-    process = _process(host, pid, mounts, init=init, groups=groups)
+    process = _process(host, pid, mounts, init=init)
     if process is None:
       continue
-    processes.append(process)
+    processes.append(replace(process, foreground_gone=pid in backgrounds))
     network = process.namespaces.get("net")
     if network and network not in unix:
       unix[network] = _unix_sockets(host, pid)
@@ -145,18 +145,18 @@ def _serves_files(
   )
 
 
-def _process_groups(host: Host, pids: Iterable[int]) -> frozenset[int]:
-  """The process groups of the guest, as the node numbers them."""
-  stats = (procfs.stat_fields(host.proc, pid) for pid in pids)
-  return frozenset(int(s[_GROUP]) for s in stats if len(s) > _GROUP)
-
-
-def _foreground_gone(host: Host, pid: int, groups: frozenset[int]) -> bool:
-  stat = procfs.stat_fields(host.proc, pid)
-  if len(stat) <= _FOREGROUND or not int(stat[_TERMINAL]):
-    return False
-  foreground = int(stat[_FOREGROUND])
-  return foreground > 0 and foreground not in groups
+def _without_foreground(host: Host, pids: Iterable[int]) -> frozenset[int]:
+  """Those whose terminal has a foreground group of which none is left."""
+  read = {pid: procfs.stat_fields(host.proc, pid) for pid in pids}
+  stats = {pid: s for pid, s in read.items() if len(s) > _FOREGROUND}
+  groups = {int(stat[_GROUP]) for stat in stats.values()}
+  return frozenset(
+    pid
+    for pid, stat in stats.items()
+    if int(stat[_TERMINAL])
+    and int(stat[_FOREGROUND]) > 0
+    and int(stat[_FOREGROUND]) not in groups
+  )
 
 
 def _process(
@@ -165,7 +165,6 @@ def _process(
   mounts: dict[str, tuple[MountEntry, ...]],
   *,
   init: int,
-  groups: frozenset[int],
 ) -> Process | None:
   """A process; None if it is gone or a zombie."""
   home = host.proc / str(pid)
@@ -185,9 +184,10 @@ def _process(
   kinds = {mount.number: mount.fs_type for mount in mounts.get(space, ())}
   try:
     files = tuple(_files(home, kinds))
-    maps = _device_maps(home)
+    text = read_optional(home / "maps") or ""
+    maps = tuple(dict.fromkeys(_DEVICE_MAP.findall(text)))
     gone = tuple(taken.found(host.proc, pid, init, files))
-    sealed = tuple(_sealed_maps(home))
+    sealed = tuple(_sealed_maps(home, text))
   except PermissionError:
     files, maps, gone, sealed = (), (), (), ()
   process = Process(
@@ -203,7 +203,6 @@ def _process(
     files=files,
     taken=gone,
     sealed_maps=sealed,
-    foreground_gone=_foreground_gone(host, pid, groups),
     device_maps=maps,
     unseen=not space or not os.access(home / "fd", os.R_OK),
   )
@@ -305,11 +304,6 @@ def _watches(info: str) -> Iterator[Watch]:
     yield Watch(f"{major}:{minor}", int(inode, 16))
 
 
-def _device_maps(home: Path) -> tuple[str, ...]:
-  text = read_optional(home / "maps") or ""
-  return tuple(dict.fromkeys(_DEVICE_MAP.findall(text)))
-
-
 def _with_program(process: Process, home: Path) -> Process:
   """With what it runs, and whom its timers tell."""
   try:
@@ -331,10 +325,9 @@ def _is_barred(program: Path) -> bool:
     return False
 
 
-def _sealed_maps(home: Path) -> Iterator[str]:
+def _sealed_maps(home: Path, maps: str) -> Iterator[str]:
   """Names of files in memory that are sealed against writing and shared."""
-  text = read_optional(home / "maps") or ""
-  for where, name in _SHARED_MEMFD.findall(text):
+  for where, name in _SHARED_MEMFD.findall(maps):
     try:
       fd = os.open(home / "map_files" / where, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

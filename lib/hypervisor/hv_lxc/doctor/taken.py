@@ -88,10 +88,9 @@ def found(
 def _removed(link: Path) -> str:
   """Where a directory was; "" if it was not removed."""
   try:
-    target = os.fsencode(link.readlink())
+    text = str(link.readlink())
   except OSError:
     return ""
-  text = target.decode("utf-8", "surrogateescape")
   return text.removesuffix(_DELETED) if text.endswith(_DELETED) else ""
 
 

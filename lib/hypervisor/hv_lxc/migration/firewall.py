@@ -99,10 +99,11 @@ def check(host: Host, name: str, init: int) -> list[Table]:
   for family, table in _tables(host, name, init):
     if not _NAME.fullmatch(table):
       raise _refused(name, f"a table of nf_tables is named {table!r}")
-    if family in _PROGRAMS and _is_of_iptables(host, init, family, table):
+    listed = _run(host, init, ["nft", "list", "table", family, table]).stdout
+    if _is_of_iptables(host, init, (family, table), listed):
       own.append((family, table))
     else:
-      _check_readable(host, name, init, family, table)
+      _check_readable(host, name, init, (family, table), listed)
   return own
 
 
@@ -190,12 +191,14 @@ def _tables(host: Host, name: str, init: int) -> Iterator[Table]:
     raise _refused(name, f"nft answered {one_line(done.stdout)}") from err
 
 
-def _is_of_iptables(host: Host, init: int, family: str, table: str) -> bool:
+def _is_of_iptables(host: Host, init: int, table: Table, listed: str) -> bool:
   """Whether iptables makes the same table of what it saves of this one."""
-  words = ["sh", _PROGRAMS[family], family, table]
+  program = _PROGRAMS.get(table[0])
+  if program is None:
+    return False
+  words = ["sh", program, *table]
   made = _run(host, init, ["sh", "-c", _TRY_IPTABLES, *words])
-  found = _run(host, init, ["nft", "list", "table", family, table])
-  return not made.failed and is_same(found.stdout, made.stdout)
+  return not made.failed and is_same(listed, made.stdout)
 
 
 def is_same(table: str, other: str) -> bool:
@@ -233,22 +236,21 @@ def _legacy(host: Host, init: int) -> list[str]:
 
 
 def _check_readable(
-  host: Host, name: str, init: int, family: str, table: str
+  host: Host, name: str, init: int, table: Table, listed: str
 ) -> None:
-  done = _run(host, init, ["sh", "-c", _CHECK, "sh", family, table])
+  done = _run(host, init, ["sh", "-c", _CHECK, "sh", *table])
   if done.failed:
-    raise _unreadable(name, family, table, done.stderr)
+    raise _unreadable(name, table, done.stderr)
   # Up to 1.0.6 nft tells what it has no word for in a comment.
-  listed = _run(host, init, ["nft", "list", "table", family, table])
-  found = _COMMENT.search(listed.stdout)
+  found = _COMMENT.search(listed)
   if found:
-    raise _unreadable(name, family, table, found.group())
+    raise _unreadable(name, table, found.group())
 
 
-def _unreadable(name: str, family: str, table: str, said: str) -> Refused:
+def _unreadable(name: str, table: Table, said: str) -> Refused:
   return _refused(
     name,
-    f"a rule of its firewall (table {family} {table}) cannot be made again:"
+    f"a rule of its firewall (table {' '.join(table)}) cannot be made again:"
     f" {one_line(said)}",
   )
 

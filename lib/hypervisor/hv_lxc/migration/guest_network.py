@@ -78,12 +78,11 @@ def save(host: Host, name: str, init: int, images: Path) -> None:
   @raise Failed: it cannot be done
 
   """
-  links.check(host, name, init)
-  absent_addresses.check(host, name, init)
   # Not among the images, which are sent as soon as they are there.
   batch = images.with_name("addresses")
-  kept_addresses.keep(host, name, init, batch)
   links.mend(host, name, init, batch)
+  absent_addresses.check(host, name, init)
+  kept_addresses.keep(host, name, init, batch)
   firewall.save(host, name, init, images)
   try:
     net_settings.save(host, init, images)

@@ -46,7 +46,6 @@ put in its place.  Such a one is asked for again.
 import ipaddress
 import json
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,6 @@ from . import netns
 _log = logging.getLogger(__name__)
 
 # The names of the others may be read as something else by "ip -batch".
-_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 # It may be in use elsewhere, or has the flag.
 _NOT = ("tentative", "dadfailed", "nodad")
 # What a change takes away if it does not name it (inet6_addr_modify).
@@ -97,7 +95,7 @@ def changes(addresses: str, routes: str) -> Iterator[str]:
   known = set(_prefixes(routes))
   for link in json.loads(addresses or "[]"):
     interface = str(link.get("ifname", ""))
-    if "LOOPBACK" in link.get("flags", ()) or not _INTERFACE.fullmatch(
+    if "LOOPBACK" in link.get("flags", ()) or not netns.INTERFACE.fullmatch(
       interface
     ):
       continue

@@ -38,7 +38,6 @@ hardware address (criu/net.c), which a bridge has not whose last port is gone.
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,15 +50,15 @@ from . import netns
 
 Link = Mapping[str, Any]
 
-_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 _NO_ADDRESS = "00:00:00:00:00:00"
 _TIMEOUT_S = 10.0
 
 
-def check(host: Host, name: str, init: int) -> None:
+def check(host: Host, name: str, init: int) -> list[Link]:
   """Whether CRIU can make them again.
 
   @param init: the guest's process 1
+  @return: what C{ip -details -json link} says
   @raise Refused: not this one
 
   """
@@ -71,15 +70,18 @@ def check(host: Host, name: str, init: int) -> None:
       remedy="change it back and try again; gnt-instance failover moves the"
       " instance with a restart",
     )
+  return links
 
 
 def mend(host: Host, name: str, init: int, batch: Path) -> None:
   """Gives bridges an address that have none; the guest runs.
 
   @param batch: a file for the commands
+  @raise Refused: see check
 
   """
-  lines = list(addresses(_links(host, name, init), os.urandom(5).hex(":")))
+  links = check(host, name, init)
+  lines = list(addresses(links, os.urandom(5).hex(":")))
   netns.ip_batch(host, name, init, batch, lines)
 
 
@@ -115,7 +117,7 @@ def addresses(links: Iterable[Link], random: str) -> Iterator[str]:
     is_bridge = link.get("linkinfo", {}).get("info_kind") == "bridge"
     interface = str(link["ifname"])
     has_none = is_bridge and link.get("address") == _NO_ADDRESS
-    if has_none and _INTERFACE.fullmatch(interface):
+    if has_none and netns.INTERFACE.fullmatch(interface):
       yield f"link set dev {interface} address 02:{random}"
 
 

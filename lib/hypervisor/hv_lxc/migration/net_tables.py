@@ -78,7 +78,6 @@ _USUAL_RULES = [
   {"priority": 0, "src": "all", "table": "local"},
   {"priority": 32766, "src": "all", "table": "main"},
 ]
-_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 _HARDWARE = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2})*")
 _TIMEOUT_S = 20.0
 
@@ -140,7 +139,7 @@ def neighbours(shown: list[dict[str, Any]]) -> Iterator[str]:
   """
   for entry in shown:
     interface = str(entry["dev"])
-    if not _INTERFACE.fullmatch(interface):
+    if not netns.INTERFACE.fullmatch(interface):
       continue
     address = f"{ipaddress.ip_address(entry['dst'])} dev {interface}"
     router = " router" if "router" in entry else ""

@@ -38,6 +38,7 @@ import ctypes
 import errno
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,6 +46,9 @@ from typing import TypeVar
 
 from ..errors import LxcError, one_line
 from ..host import Host, write_file
+
+# Names that may stand in a line for ip(8): a guest chooses them.
+INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 
 _log = logging.getLogger(__name__)
 

@@ -78,11 +78,20 @@ def check_guest(host: Host, node: Node, name: str) -> None:
   @raise Refused: with what stands in the way
 
   """
+  guest_network.check(host, name, check_processes(host, node, name))
+
+
+def check_processes(host: Host, node: Node, name: str) -> int:
+  """Whether CRIU can save every process, and bring it back.
+
+  @return: the guest's process 1
+  @raise Refused: with what stands in the way
+
+  """
   guest = reading.read_guest(host, name)
   found = blockers.find_blockers(guest, abilities.of_node(node))
   if not found:
-    guest_network.check(host, name, guest.init)
-    return
+    return guest.init
   told = [str(blocker) for blocker in found[:_NAMED]]
   if len(found) > _NAMED:
     told.append(f"and {len(found) - _NAMED} more")

@@ -243,7 +243,7 @@ def test_what_begins_to_stand_in_the_way_while_memory_is_copied(
     raise Refused(f"Instance {name} cannot be migrated live")
 
   def has_begun(_action: str) -> None:
-    monkeypatch.setattr(preflight, "check_guest", refuse)
+    monkeypatch.setattr(preflight, "check_processes", refuse)
 
   source.after = has_begun
   with pytest.raises(Refused, match="cannot be migrated live"):
